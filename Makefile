@@ -1,0 +1,35 @@
+# make demo, make test, make check. Everything lives in .venv; PYTHON is any Python ≥ 3.11.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test check picture clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rsbench needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# The main job on the embedded data set: train, certify, compare.
+demo: install
+	$(BIN)/rsbench sweep --dataset digits --method dssn,ssn,uniform,cohen --sigma 0.25,0.5,1 --seed 0,1,2
+	$(BIN)/rsbench leaderboard --dataset digits --norm l1 --radius 0.25,0.5,1
+	@echo "Open the dashboard with: $(BIN)/rsbench dashboard"
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The picture in the README, taken of the dashboard after `make demo`.
+picture: install
+	$(BIN)/python docs/take_picture.py docs/board.png
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
