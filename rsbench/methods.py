@@ -1,0 +1,70 @@
+"""The papers as a table: which measure a method smooths with, how it trains, which certificate it declares."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from rsbench.errors import UsageError
+from rsbench.specs import Family, MeasureSpec, deterministic_levels
+from rsbench.theory.certificate import Certificate
+from rsbench.theory.deterministic_l1 import DeterministicL1
+from rsbench.theory.gaussian_l2 import GaussianL2
+from rsbench.theory.lipschitz_l1 import LipschitzL1
+
+
+@dataclass(frozen=True)
+class Method:
+    """One line of the table. `title` is what the board prints, `paper` where it comes from."""
+
+    name: str
+    title: str
+    family: Family
+    objective: Literal["noise-augmentation"]
+    certificate: str
+    paper: str
+
+    @property
+    def enumerated(self) -> bool:
+        """Whether every noisy copy is visited, so that there is no sampling and no α."""
+        return self.family == "deterministic-splitting"
+
+
+METHODS = MappingProxyType(
+    {
+        m.name: m
+        for m in (
+            Method("cohen", "Gaussian", "gaussian", "noise-augmentation", "cohen", "Cohen et al. 2019"),
+            Method("uniform", "Uniform", "uniform", "noise-augmentation", "lee", "Yang et al. 2020"),
+            Method("ssn", "SSN", "splitting", "noise-augmentation", "lee", "Levine & Feizi 2021"),
+            Method("dssn", "DSSN", "deterministic-splitting", "noise-augmentation", "dssn", "Levine & Feizi 2021"),
+        )
+    }
+)
+
+CERTIFICATES: MappingProxyType[str, Certificate] = MappingProxyType(
+    {c.name: c for c in (GaussianL2(), LipschitzL1(), DeterministicL1())}
+)
+
+
+def method_named(name: str) -> Method:
+    """The method of that name. Raises UsageError when there is none."""
+    if name not in METHODS:
+        raise UsageError(f"unknown method {name!r}: choose from {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def measure_for(method: Method, sigma: float, *, q: int | None, offsets_seed: int) -> MeasureSpec:
+    """The method's measure at standard deviation σ, for images on the grid k/q.
+
+    Raises UsageError when σ is not positive, or DSSN is asked for images on no grid or for fewer than two splits.
+    """
+    if not 0.0 < sigma < float("inf"):
+        raise UsageError(f"sigma must be a positive number, got {sigma:g}")
+    if not method.enumerated:
+        return MeasureSpec(family=method.family, sigma=sigma)
+    if q is None:
+        raise UsageError(f"{method.name} needs images on a grid k/q, and these lie on none: quantise them or use ssn")
+    levels = deterministic_levels(sigma, q)
+    if levels < 2:
+        raise UsageError(f"sigma {sigma:g} leaves {method.name} with {levels} splits at q = {q}: it needs at least 2")
+    return MeasureSpec(family=method.family, sigma=sigma, levels=levels, offsets_seed=offsets_seed)

@@ -1,0 +1,139 @@
+"""Clopper–Pearson bounds: against published values, an independent library, and exact arithmetic."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats.proportion import proportion_confint
+
+from rsbench.theory.confidence import clopper_pearson_lower, smallest_certifying_n
+
+# (k, n, α, bound to 25 digits)
+GOLDEN = [
+    (0, 100, 0.001, 0.0),
+    (50, 100, 0.05, 0.4136217146309117597245405),
+    (100, 100, 0.001, 0.9332543007969910435320966),
+    (501, 1000, 0.025, 0.4695462833385421352881603),
+    (9900, 10_000, 0.0005, 0.9862881740805136644971233),
+    (52_000, 100_000, 0.001, 0.515111611285272150158061),
+    (100_000, 100_000, 0.001, 0.9999309248330093929714702),
+    (0, 10_000, 0.0005, 0.0),
+]
+
+
+def exact_tail(k: int, n: int, p: float) -> Fraction:
+    """P(Bin(n, p) ≥ k) as an exact rational, for the float p."""
+    numerator, denominator = p.as_integer_ratio()
+    other = denominator - numerator
+    terms = (math.comb(n, i) * numerator**i * other ** (n - i) for i in range(k, n + 1))
+    return Fraction(sum(terms), denominator**n)
+
+
+@pytest.mark.parametrize(("k", "n", "alpha", "golden"), GOLDEN)
+def test_golden_values_are_met_and_never_exceeded(k: int, n: int, alpha: float, golden: float) -> None:
+    bound = float(clopper_pearson_lower(k, n, alpha))
+    assert bound == pytest.approx(golden, rel=1e-12)
+    assert bound <= golden
+
+
+@pytest.mark.parametrize("n", [1, 2, 10, 100, 1000, 100_000])
+@pytest.mark.parametrize("alpha", [0.05, 0.001, 1e-6])
+def test_agrees_with_statsmodels_at_twice_the_failure_probability(n: int, alpha: float) -> None:
+    k = np.unique(np.linspace(0, n, 41).astype(np.int64))
+    oracle, _ = proportion_confint(k, n, alpha=2 * alpha, method="beta")
+    # Both invert the incomplete beta function, which is accurate to about 1e-13 at these n.
+    np.testing.assert_allclose(clopper_pearson_lower(k, n, alpha), oracle, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.001, 0.0005])
+@pytest.mark.parametrize("n", [1, 7, 100])
+def test_the_exact_binomial_tail_at_the_bound_never_exceeds_alpha(n: int, alpha: float) -> None:
+    # Rational arithmetic: no rounding error on either side of this comparison.
+    bounds = clopper_pearson_lower(np.arange(n + 1), n, alpha)
+    assert all(exact_tail(k, n, float(bounds[k])) <= Fraction(alpha) for k in range(1, n + 1))
+
+
+@pytest.mark.parametrize("k", [375, 708, 999, 1000])
+def test_the_exact_tail_at_a_thousand_votes(k: int) -> None:
+    bound = float(clopper_pearson_lower(k, 1000, 0.0005))
+    assert exact_tail(k, 1000, bound) <= Fraction(0.0005)
+    # And the bound is not needlessly low: a hair above it the tail exceeds α.
+    assert exact_tail(k, 1000, bound * (1 + 1e-11)) > Fraction(0.0005)
+
+
+@pytest.mark.parametrize("p", [0.01, 0.3, 0.5, 0.62, 0.9, 0.999])
+@pytest.mark.parametrize("n", [1, 5, 20, 60])
+def test_coverage_by_enumeration_of_every_outcome(n: int, p: float) -> None:
+    # P(bound > p) over every possible count, exactly: at most α.
+    numerator, denominator = p.as_integer_ratio()
+    bounds = clopper_pearson_lower(np.arange(n + 1), n, 0.05)
+    wrong = sum(
+        Fraction(math.comb(n, k) * numerator**k * (denominator - numerator) ** (n - k), denominator**n)
+        for k in range(n + 1)
+        if bounds[k] > p
+    )
+    assert wrong <= Fraction(0.05)
+
+
+def test_coverage_is_nearly_used_up_somewhere() -> None:
+    # A bound of zero would cover too: at p a hair above a bound, the failure probability is α itself.
+    bound = float(clopper_pearson_lower(45, 60, 0.05))
+    assert exact_tail(45, 60, bound) == pytest.approx(0.05, rel=1e-11)
+
+
+@given(st.integers(1, 5000), st.data())
+def test_bound_rises_with_the_votes(n: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(0, n - 1))
+    lower, higher = clopper_pearson_lower([k, k + 1], n, 0.001)
+    assert 0.0 <= lower < higher < 1.0
+    assert lower <= k / n
+
+
+@given(st.integers(1, 5000), st.data())
+def test_bound_falls_with_votes_for_others(n: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, n))
+    assert clopper_pearson_lower(k, n + 1, 0.001) < clopper_pearson_lower(k, n, 0.001)
+
+
+@given(st.integers(1, 2000), st.floats(1e-9, 0.4), st.data())
+def test_bound_rises_with_alpha(n: int, alpha: float, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, n))
+    assert clopper_pearson_lower(k, n, alpha) < clopper_pearson_lower(k, n, 2 * alpha)
+
+
+def test_unanimous_votes_give_the_root_of_alpha() -> None:
+    assert float(clopper_pearson_lower(50, 50, 0.01)) == pytest.approx(0.01 ** (1 / 50), rel=1e-13)
+
+
+def test_shapes_are_kept() -> None:
+    assert clopper_pearson_lower(np.zeros((2, 3), dtype=np.int64), 4, 0.1).shape == (2, 3)
+    assert clopper_pearson_lower(np.zeros(0, dtype=np.int64), 4, 0.1).shape == (0,)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, 1.5, float("nan")])
+def test_failure_probability_outside_the_unit_interval_is_refused(alpha: float) -> None:
+    with pytest.raises(ValueError, match="failure probability"):
+        clopper_pearson_lower(1, 2, alpha)
+
+
+@pytest.mark.parametrize("k", [-1, 11, [5, 11]])
+def test_impossible_counts_are_refused(k: int | list[int]) -> None:
+    with pytest.raises(ValueError, match=r"0\.\.10"):
+        clopper_pearson_lower(k, 10, 0.001)
+
+
+# 2⁻¹⁰ is the trap: ten unanimous votes give a bound of exactly ½, which does not certify.
+@pytest.mark.parametrize(("alpha", "n"), [(0.001, 10), (0.05, 5), (0.4, 2), (0.6, 1), (2.0**-10, 11), (1e-9, 30)])
+def test_smallest_certifying_n(alpha: float, n: int) -> None:
+    assert smallest_certifying_n(alpha) == n
+    assert clopper_pearson_lower(n, n, alpha) > 0.5
+    assert n == 1 or clopper_pearson_lower(n - 1, n - 1, alpha) <= 0.5
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, 2.0])
+def test_smallest_certifying_n_refuses_what_is_no_probability(alpha: float) -> None:
+    with pytest.raises(ValueError, match=r"failure probability|domain"):
+        smallest_certifying_n(alpha)

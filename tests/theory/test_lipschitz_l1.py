@@ -1,0 +1,105 @@
+"""Lee's and Yang's radius, and every class of an exactly enumerated splitting law within it."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rsbench.records import FloatArray, IntArray
+from rsbench.smoothing.randomness import KeyedRandom, Stage
+from rsbench.smoothing.splitting import SplittingSmoothing
+from rsbench.theory.lipschitz_l1 import lipschitz_l1_radius
+from tests.fixtures.grids import distances, grid_points
+
+# (lower bound, λ, radius). The last two have runner-up's bounds of 0.12 = 1 − 0.88 and 0.25, which counts as 0.2.
+GOLDEN = [(0.9, 1.0, 0.8), (0.75, 0.25, 0.125), (0.88, 1.0, 0.76), (0.8, 1.0, 0.6)]
+
+
+@pytest.mark.parametrize(("lower", "half_width", "golden"), GOLDEN)
+def test_golden_radii_are_met_and_never_exceeded(lower: float, half_width: float, golden: float) -> None:
+    radius = float(lipschitz_l1_radius(np.array([lower]), half_width)[0])
+    assert radius == pytest.approx(golden, rel=1e-12)
+    assert radius <= golden
+
+
+@given(st.floats(0.5, 0.99), st.floats(1e-6, 0.01), st.floats(0.01, 10))
+def test_monotone_in_the_bound_and_linear_in_the_half_width(lower: float, more: float, half_width: float) -> None:
+    small, large = lipschitz_l1_radius(np.array([lower, lower + more]), half_width)
+    assert small < large
+    # Three roundings: 2⁻⁵⁰.
+    assert lipschitz_l1_radius(np.array([lower + more]), 3.0 * half_width)[0] == pytest.approx(
+        3.0 * large, rel=2.0**-50
+    )
+
+
+def test_a_sure_class_is_certified_to_the_half_width_and_half_to_nothing() -> None:
+    sure, half = lipschitz_l1_radius(np.array([1.0, 0.5]), 0.75)
+    assert 0.75 * (1 - 2.0**-47) < sure <= 0.75
+    assert half == 0.0
+
+
+@pytest.mark.parametrize("lower", [0.49, -1.0, 1.01])
+def test_bounds_outside_the_closed_interval_are_refused(lower: float) -> None:
+    with pytest.raises(ValueError, match="lower bound"):
+        lipschitz_l1_radius(np.array([0.7, lower]), 1.0)
+
+
+class EverySplit(KeyedRandom):
+    """Instead of a draw, all L^d combinations of split points (j + ½)/L of the period, one a row."""
+
+    def __init__(self, levels: int) -> None:
+        super().__init__(0, Stage.ESTIMATE, 0, 0)
+        self._levels = levels
+
+    def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        combinations = torch.tensor(list(product(range(self._levels), repeat=int(np.prod(shape[1:])))))
+        return ((combinations + 0.5) / self._levels).to(torch.float32).reshape(shape)
+
+
+def split_codes(q: int, dims: int, levels: int) -> IntArray:
+    """For each grid point and each combination of splits, a number that stands for the noisy copy."""
+    measure = SplittingSmoothing(half_width=levels / (2 * q))
+    codes = []
+    for point in grid_points(q, dims):
+        x_BCHW = (torch.tensor(point) / q).to(torch.float32).expand(levels**dims, 1, 1, dims)
+        copies_BCHW = measure.perturb(x_BCHW, EverySplit(levels))
+        # On half steps every middle of a cell is a multiple of 1/(4q).
+        steps = (copies_BCHW * 4 * q).round()
+        torch.testing.assert_close(steps / (4 * q), copies_BCHW, rtol=0, atol=1e-6)
+        codes.append((steps.reshape(-1, dims).long() @ (4 * q + 1) ** torch.arange(dims)).numpy())
+    return np.stack(codes)
+
+
+def violations(radii_P: FloatArray, top_P: IntArray, sure_P: FloatArray, between_PP: FloatArray) -> int:
+    """Pairs of a certified point and a point inside its open ball where the class is not the sure one."""
+    inside_PP = between_PP < radii_P[:, None]
+    changed_PP = (top_P[None, :] != top_P[:, None]) | (sure_P[None, :] <= 0.5)
+    return int(np.sum(inside_PP & changed_PP))
+
+
+@pytest.mark.parametrize(("q", "dims", "levels"), [(6, 1, 2), (6, 1, 5), (6, 1, 9), (4, 2, 2), (4, 2, 3), (4, 2, 6)])
+def test_no_class_changes_inside_the_ball_of_an_enumerated_splitting_law(q: int, dims: int, levels: int) -> None:
+    # Both λ < ½ (levels < q) and λ ≥ ½. The l1 theorem holds for this discrete law too: a step of 1/q in one
+    # coordinate crosses one of its L cuts.
+    codes_PS = split_codes(q, dims, levels)
+    between_PP = distances(q, dims) / q
+    generator = np.random.default_rng(5)
+    found_twice_as_far, certified = 0, 0
+    for share in np.linspace(0.05, 0.95, 60):
+        anchor_S = codes_PS[generator.integers(len(codes_PS))]
+        table = np.where(np.isin(np.arange((4 * q + 1) ** dims), anchor_S), 0, 1)
+        table = np.where(generator.random(table.shape) < 0.3 * share, generator.integers(0, 3, table.shape), table)
+        shares_PK = np.stack([(table[codes_PS] == k).mean(axis=1) for k in range(3)], axis=1)
+        top_P, sure_P = shares_PK.argmax(axis=1), shares_PK.max(axis=1)
+        radii_P = lipschitz_l1_radius(np.maximum(sure_P, 0.5), levels / (2 * q))
+        certified += int(np.sum(radii_P > 1 / q))
+        assert violations(radii_P, top_P, sure_P, between_PP) == 0
+        found_twice_as_far += violations(2.0 * radii_P, top_P, sure_P, between_PP)
+    if levels > 2:
+        assert certified > 0
+    # The check has teeth: a radius twice as large is caught.
+    assert found_twice_as_far > 0
