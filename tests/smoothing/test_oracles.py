@@ -1,0 +1,84 @@
+"""Smoothed classifiers whose exact probabilities are known, through the real samplers and ballots.
+
+The votes of the true class are binomial with a known probability. An interval that holds all but 10⁻⁶ of that law is
+asked of them; the seed is fixed, so a test that passes passes always.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binom, norm
+
+from rsbench.smoothing.additive import GaussianSmoothing, UniformSmoothing
+from rsbench.smoothing.measure import SmoothingMeasure
+from rsbench.smoothing.randomness import KeyedRandom, Stage
+from rsbench.smoothing.splitting import SplittingSmoothing
+from rsbench.smoothing.voting import Ballot
+from rsbench.theory.confidence import clopper_pearson_lower
+from rsbench.theory.gaussian_l2 import gaussian_l2_radius
+from rsbench.theory.lipschitz_l1 import lipschitz_l1_radius
+from tests.fixtures.networks import HalfSpace
+
+N = 20_000
+
+pytestmark = pytest.mark.statistical
+
+
+def votes_for(network: HalfSpace, measure: SmoothingMeasure, x: list[float]) -> tuple[int, int]:
+    """The N votes of copies of one image, by class."""
+    x_CHW = torch.tensor(x).reshape(1, 1, -1)
+    ballot = Ballot(network, batch_size=512, tallies=1, classes=2, shape_CHW=(1, 1, len(x)), device=torch.device("cpu"))
+    for block in range(N // 1000):
+        random = KeyedRandom(17, Stage.ESTIMATE, 0, block)
+        ballot.cast(measure.perturb(x_CHW.expand(1000, *x_CHW.shape), random), 0)
+    first, second = ballot.count()[0].tolist()
+    return first, second
+
+
+def assert_share(votes: int, p: float) -> None:
+    low, high = binom.interval(1 - 1e-6, N, p)
+    assert low <= votes <= high
+
+
+# (w, b, x, σ, class, distance to the plane, Φ(distance/σ))
+LINEAR = [
+    ([3.0, 4.0], -1.0, [1.0, 1.0], 0.5, 1, 1.2, 0.9918024640754038705556131),
+    ([1.0, -1.0], 0.5, [0.0, 2.0], 0.25, 0, 1.060660171779821286601267, 0.9999889547515007072793136),
+    ([1.0, -1.0], 0.5, [0.0, 1.0], 1.0, 0, 0.5 / math.sqrt(2), float(norm.cdf(0.5 / math.sqrt(2)))),
+]
+
+
+@pytest.mark.parametrize(("w", "b", "x", "sigma", "side", "distance", "p"), LINEAR)
+def test_a_plane_under_gaussian_noise(
+    w: list[float], b: float, x: list[float], sigma: float, side: int, distance: float, p: float
+) -> None:
+    votes = votes_for(HalfSpace(w, b), GaussianSmoothing(sigma), x)[side]
+    assert_share(votes, p)
+    # The exact radius is the distance to the plane; the certified one stays inside it, and not far.
+    assert gaussian_l2_radius(np.array([p]), sigma)[0] == pytest.approx(distance, rel=1e-10)
+    certified = float(gaussian_l2_radius(clopper_pearson_lower([votes], N, 0.001), sigma)[0])
+    assert 0.75 * distance < certified < distance
+
+
+# (x, λ, class, share (|x| + λ)/2λ)
+HALF_LINES = [(0.3, 1.0, 1, 0.65), (-0.2, 0.5, 0, 0.7), (0.45, 0.5, 1, 0.95)]
+
+
+@pytest.mark.parametrize(("x", "half_width", "side", "p"), HALF_LINES)
+def test_a_half_line_under_uniform_noise(x: float, half_width: float, side: int, p: float) -> None:
+    votes = votes_for(HalfSpace([1.0], 0.0), UniformSmoothing(half_width), [x])[side]
+    assert_share(votes, p)
+    # Tight: the radius of the exact share is the distance to the cut.
+    assert lipschitz_l1_radius(np.array([p]), half_width)[0] == pytest.approx(abs(x), rel=1e-12)
+    certified = float(lipschitz_l1_radius(clopper_pearson_lower([votes], N, 0.001), half_width)[0])
+    assert 0.85 * abs(x) < certified < abs(x)
+
+
+# A split at s turns x into s/2 where x ≤ s, and into (min(s, 1) + 1)/2 ≥ ½ where x > s: with λ ≥ ½ the copy exceeds ½
+# exactly where x > s, which has probability x/2λ.
+@pytest.mark.parametrize(("x", "half_width"), [(0.25, 0.5), (0.8, 0.5), (0.9, 0.75)])
+def test_a_half_line_under_splitting_noise(x: float, half_width: float) -> None:
+    votes = votes_for(HalfSpace([1.0], -0.5), SplittingSmoothing(half_width), [x])[1]
+    assert_share(votes, x / (2 * half_width))
