@@ -1,0 +1,89 @@
+"""The ImageNet-1k validation photographs, from the usual folder tree `val/<wnid>/*.JPEG`."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from torchvision.transforms.functional import center_crop, resize
+
+from rsbench.data.dataset import ImageDataset, Pixels
+from rsbench.errors import DataError
+from rsbench.records import DatasetInfo
+
+CLASSES = 1000
+RESIZE = 256
+CROP = 224
+_SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
+
+
+class ImageNet(ImageDataset):
+    """Photographs resized to a short side of 256 (bilinear, antialiased) and centre-cropped to 224, pixels k/255.
+
+    The class of a photograph is the rank of its folder among the thousand sorted folders. The fingerprint covers the
+    files' names and bytes and the preprocessing, so it reads the whole tree once.
+    """
+
+    default_images = "every:100"
+    default_n = 100_000
+    default_architecture = "resnet50"
+    normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+    def __init__(self, root: Path) -> None:
+        photographs = _photographs_by_class(root / "val")
+        self._files = [file for files in photographs for file in files]
+        self.labels_N = np.repeat(np.arange(CLASSES), [len(files) for files in photographs])
+        self.info = DatasetInfo(
+            name="imagenet",
+            fingerprint=_fingerprint(root, self._files),
+            images=len(self._files),
+            classes=CLASSES,
+            shape=(3, CROP, CROP),
+            q=255,
+        )
+
+    def pixels(self, indices: Sequence[int]) -> Pixels:
+        return np.stack([_decode(self._files[index]) for index in indices])
+
+
+def _photographs_by_class(val: Path) -> list[list[Path]]:
+    if not val.is_dir():
+        raise DataError(f"no folder {val}: give the folder that holds val/<wnid>/*.JPEG with --data-root")
+    folders = sorted(f for f in val.iterdir() if f.is_dir())
+    if len(folders) != CLASSES:
+        raise DataError(
+            f"{val} has {len(folders)} class folders where ImageNet has {CLASSES}: labels are the rank of a folder "
+            "among all of them, so an incomplete tree would give wrong ones; complete it"
+        )
+    photographs = [sorted(f for f in folder.iterdir() if f.suffix.lower() in _SUFFIXES) for folder in folders]
+    empty = [folder.name for folder, files in zip(folders, photographs, strict=True) if not files]
+    if empty:
+        raise DataError(
+            f"{len(empty)} of the {CLASSES} class folders in {val} hold no photograph ({empty[0]} is the first): "
+            "complete the tree"
+        )
+    return photographs
+
+
+def _fingerprint(root: Path, files: list[Path]) -> str:
+    def file_digest(file: Path) -> bytes:
+        return file.relative_to(root).as_posix().encode() + hashlib.sha256(file.read_bytes()).digest()
+
+    digest = hashlib.sha256(f"imagenet|resize={RESIZE}|crop={CROP}|q=255".encode())
+    with ThreadPoolExecutor() as pool:
+        for part in pool.map(file_digest, files):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _decode(file: Path) -> npt.NDArray[np.uint8]:
+    try:
+        with Image.open(file) as photograph:
+            image = photograph.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{file} cannot be decoded ({error}): replace the file") from error
+    crop = center_crop(resize(image, [RESIZE]), [CROP])
+    return np.asarray(crop, dtype=np.uint8).transpose(2, 0, 1)

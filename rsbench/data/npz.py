@@ -1,0 +1,90 @@
+"""Your own images: an .npz file with `test_images`, `test_labels` and, to train on, `train_images`, `train_labels`."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rsbench.data.dataset import ArrayDataset, Pixels
+from rsbench.errors import DataError
+from rsbench.records import IntArray
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def load_npz(file: Path) -> ArrayDataset:
+    """N×C×H×W images, uint8 (k of k/255, or of k/q where the file has a scalar `q`) or float in [0,1] on no grid.
+
+    The number of classes is the file's scalar `classes`, or else one more than the largest label, at least two.
+    Raises DataError when the file, an array's shape, a pixel or a label is not what it should be.
+    """
+    try:
+        arrays = _arrays(file)
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{file} cannot be read as an .npz file: {error}") from error
+    q = _grid(file, arrays)
+    test = _split(file, "test", arrays, q)
+    train = _split(file, "train", arrays, q) if "train_images" in arrays else None
+    shape = test[0].shape[1:]
+    if train and train[0].shape[1:] != shape:
+        raise DataError(f"{file}: train images have the shape {train[0].shape[1:]}, test images {shape}")
+    largest = max(int(labels.max()) for _, labels in filter(None, (test, train)))
+    classes = _whole_number(file, "classes", arrays["classes"], 2) if "classes" in arrays else max(largest + 1, 2)
+    if largest >= classes:
+        raise DataError(f"{file}: label {largest} is outside the {classes} classes 0..{classes - 1}")
+    return ArrayDataset(
+        file.name,
+        test=test,
+        train=train,
+        classes=classes,
+        q=q,
+        architecture="cnn" if min(shape[1:]) >= 16 else "mlp",
+    )
+
+
+def _arrays(file: Path) -> Arrays:
+    loaded = np.load(file, allow_pickle=False)
+    if not isinstance(loaded, np.lib.npyio.NpzFile):
+        raise ValueError("it holds a single array")
+    with loaded:
+        return dict(loaded)
+
+
+def _grid(file: Path, arrays: Arrays) -> int | None:
+    if missing := {"test_images", "test_labels"} - set(arrays):
+        raise DataError(
+            f"{file} lacks {' and '.join(sorted(missing))}: it holds {', '.join(sorted(arrays)) or 'nothing'}"
+        )
+    if arrays["test_images"].dtype != np.uint8:
+        return None
+    return _whole_number(file, "q", arrays["q"], 1) if "q" in arrays else 255
+
+
+def _whole_number(file: Path, name: str, value: npt.NDArray[Any], least: int) -> int:
+    if value.size != 1 or not np.issubdtype(value.dtype, np.integer) or value.item() < least:
+        raise DataError(f"{file}: {name} must be one whole number ≥ {least}, got {value.tolist()}")
+    return int(value.item())
+
+
+def _split(file: Path, part: str, arrays: Arrays, q: int | None) -> tuple[Pixels, IntArray]:
+    images, labels = arrays[f"{part}_images"], arrays.get(f"{part}_labels")
+    if images.ndim != 4 or images.size == 0:
+        raise DataError(f"{file}: {part}_images must be N×C×H×W, none of them 0, got the shape {images.shape}")
+    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+        raise DataError(f"{file}: {part}_images must be uint8 or float, got {images.dtype}")
+    if (q is None) == (images.dtype == np.uint8):
+        raise DataError(f"{file}: train_images and test_images must both be uint8 or both be float")
+    if labels is None or labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"{file}: {part}_labels must hold one integer for each of the {len(images)} images")
+    if labels.min() < 0:
+        raise DataError(f"{file}: {part}_labels has the negative label {labels.min()}")
+    if q is None:
+        images = images.astype(np.float32)
+    if not np.isfinite(images).all() or images.min() < 0 or images.max() > (q or 1):
+        raise DataError(
+            f"{file}: {part}_images reaches from {images.min():g} to {images.max():g}; pixels must lie in 0..{q or 1}"
+        )
+    return images, labels.astype(np.int64)
