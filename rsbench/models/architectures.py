@@ -1,0 +1,91 @@
+"""Networks by name. Each takes images in [0,1] plus noise, B×C×H×W, and returns logits, B×K."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rsbench.errors import UsageError
+
+Shape = tuple[int, int, int]
+
+
+class Normalized(nn.Module):
+    """Channel normalisation as the first layer, so that noise is added to the pixels, and then the backbone."""
+
+    mean_C11: Tensor
+    std_C11: Tensor
+
+    def __init__(self, backbone: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.register_buffer("mean_C11", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std_C11", torch.tensor(std)[:, None, None], persistent=False)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Logits, B×K."""
+        logits_BK: Tensor = self.backbone((x_BCHW - self.mean_C11) / self.std_C11)
+        return logits_BK
+
+
+def _mlp(classes: int, shape_CHW: Shape) -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(math.prod(shape_CHW), 256),
+        nn.ReLU(),
+        nn.Linear(256, 256),
+        nn.ReLU(),
+        nn.Linear(256, classes),
+    )
+
+
+def _cnn(classes: int, shape_CHW: Shape) -> nn.Module:
+    channels, height, width = shape_CHW
+
+    def stage(before: int, after: int) -> list[nn.Module]:
+        return [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+
+    return nn.Sequential(
+        *stage(channels, 16),
+        *stage(16, 32),
+        nn.Flatten(),
+        nn.Linear(32 * (height // 4) * (width // 4), 128),
+        nn.ReLU(),
+        nn.Linear(128, classes),
+    )
+
+
+def _resnet50(classes: int, shape_CHW: Shape) -> nn.Module:
+    from torchvision.models import resnet50  # takes a second to import, and the small networks do not need it
+
+    network: nn.Module = resnet50(weights=None, num_classes=classes)
+    return network
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network, and how it is certified unless told otherwise: rows of a batch, and passes of a chunk.
+
+    Both are part of a run's identity, so they are fixed here and never found by trial. A chunk is what a lost worker
+    loses: some seconds on one core.
+    """
+
+    build: Callable[[int, Shape], nn.Module]
+    batch_size: int
+    chunk_passes: int
+
+
+ARCHITECTURES = {
+    "mlp": Architecture(_mlp, batch_size=1024, chunk_passes=50_000),
+    "cnn": Architecture(_cnn, batch_size=512, chunk_passes=10_000),
+    "resnet50": Architecture(_resnet50, batch_size=32, chunk_passes=128),
+}
+
+
+def build_backbone(architecture: str, classes: int, shape_CHW: Shape) -> nn.Module:
+    """An untrained backbone. Raises UsageError for an unknown architecture."""
+    if architecture not in ARCHITECTURES:
+        raise UsageError(f"unknown architecture {architecture!r}: choose from {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[architecture].build(classes, shape_CHW)

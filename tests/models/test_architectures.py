@@ -1,0 +1,43 @@
+"""Networks by name."""
+
+import pytest
+import torch
+
+from rsbench.errors import UsageError
+from rsbench.models.architectures import ARCHITECTURES, Normalized, build_backbone
+
+
+@pytest.mark.parametrize(
+    ("architecture", "classes", "shape"),
+    [
+        ("mlp", 10, (1, 8, 8)),
+        ("mlp", 3, (2, 5, 7)),
+        ("cnn", 10, (1, 28, 28)),
+        ("cnn", 5, (3, 17, 22)),
+        ("resnet50", 7, (3, 64, 64)),
+    ],
+)
+def test_one_row_of_logits_an_image(architecture: str, classes: int, shape: tuple[int, int, int]) -> None:
+    backbone = build_backbone(architecture, classes, shape).eval()
+    with torch.inference_mode():
+        assert backbone(torch.zeros(2, *shape)).shape == (2, classes)
+
+
+def test_a_chunk_fills_at_least_one_batch() -> None:
+    for architecture in ARCHITECTURES.values():
+        assert architecture.chunk_passes >= architecture.batch_size
+
+
+def test_an_unknown_architecture_is_refused() -> None:
+    with pytest.raises(UsageError, match="unknown architecture 'vgg': choose from mlp, cnn, resnet50"):
+        build_backbone("vgg", 10, (1, 8, 8))
+
+
+def test_pixels_are_normalised_by_channel_before_the_backbone() -> None:
+    x_BCHW = torch.tensor([0.5, 0.75]).reshape(1, 2, 1, 1)
+    network = Normalized(torch.nn.Flatten(), (0.25, 0.5), (0.5, 0.125))
+    assert network(x_BCHW).tolist() == [[0.5, 2.0]]
+
+
+def test_the_normalisation_is_no_weight() -> None:
+    assert Normalized(torch.nn.Flatten(), (0.5,), (0.5,)).state_dict() == {}
