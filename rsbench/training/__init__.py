@@ -1,0 +1,1 @@
+"""Training base classifiers on noisy copies."""

@@ -1,0 +1,54 @@
+"""How a run is cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsbench.certification.plan import BLOCK, cut, default_chunk_images, spec_prefixes, vote_prefixes
+from rsbench.data.subset import canonical
+from tests.fixtures.work import spec
+
+
+@pytest.mark.parametrize(
+    ("n", "prefixes"),
+    [
+        (1, (1,)),
+        (99, (99,)),
+        (100, (100,)),
+        (101, (100, 101)),
+        (250, (100, 250)),
+        (1000, (100, 1000)),
+        (100_000, (100, 1000, 10_000, 100_000)),
+        (100_001, (100, 1000, 10_000, 100_000, 100_001)),
+    ],
+)
+def test_prefixes(n: int, prefixes: tuple[int, ...]) -> None:
+    assert vote_prefixes(n) == prefixes
+
+
+@given(st.integers(1, 10**9))
+def test_prefixes_rise_to_n_and_all_others_end_a_block(n: int) -> None:
+    prefixes = vote_prefixes(n)
+    assert list(prefixes) == sorted(set(prefixes))
+    assert prefixes[-1] == n
+    assert all(prefix % BLOCK == 0 for prefix in prefixes[:-1])
+
+
+def test_an_enumerated_run_has_one_prefix_its_levels() -> None:
+    assert spec_prefixes(spec("dssn", 0.5)) == (27,)
+    assert spec_prefixes(spec("cohen", n=250)) == (100, 250)
+
+
+@given(st.sets(st.integers(0, 500), min_size=1, max_size=60), st.integers(1, 20))
+def test_chunks_hold_every_image_once_in_order(chosen: set[int], size: int) -> None:
+    indices = tuple(sorted(chosen))
+    chunks = cut(spec(images=canonical(indices), chunk_images=size))
+    assert [i for chunk in chunks for i in chunk.indices] == list(indices)
+    assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
+    assert all(len(chunk.indices) == size for chunk in chunks[:-1])
+    assert 1 <= len(chunks[-1].indices) <= size
+
+
+@pytest.mark.parametrize(("passes", "images"), [(27, 50), (1100, 45), (10_100, 4), (50_001, 1), (10**6, 1)])
+def test_a_chunk_has_about_the_passes_of_its_network(passes: int, images: int) -> None:
+    assert default_chunk_images(50_000, passes) == images

@@ -1,0 +1,63 @@
+"""Votes → the rows of a run."""
+
+import numpy as np
+import pytest
+
+from rsbench.certification.results import certify_chunk
+from rsbench.methods import CERTIFICATES
+from rsbench.records import Chunk, ChunkVotes, Votes
+from rsbench.votes_format import decode_votes
+from tests.fixtures.work import INFO, spec
+
+LABELS_N = np.arange(40) % 4
+
+# Selection, the first 100, all 250: a sure class 1; a class 2 that loses its lead; votes split evenly.
+COUNTS_NRK = np.array(
+    [
+        [[0, 20, 0, 0], [0, 100, 0, 0], [0, 248, 0, 2]],
+        [[0, 0, 20, 0], [20, 0, 80, 0], [150, 0, 100, 0]],
+        [[10, 10, 0, 0], [50, 50, 0, 0], [125, 125, 0, 0]],
+    ]
+)
+COUNTED = ChunkVotes(Chunk(2, (5, 6, 9)), Votes(COUNTS_NRK, (100, 250)), seconds=1.0)
+
+
+def test_rows_come_in_the_order_of_the_chunk() -> None:
+    rows = certify_chunk(spec(), INFO, LABELS_N, COUNTED)
+    assert [row.index for row in rows] == [5, 6, 9]
+    assert [row.label for row in rows] == [1, 2, 1]
+    assert [(row.top_votes, row.runner_up_votes) for row in rows] == [(248, 2), (150, 100), (125, 125)]
+    for row, counts_RK in zip(rows, COUNTS_NRK, strict=True):
+        np.testing.assert_array_equal(decode_votes(row.votes), counts_RK)
+
+
+def test_an_abstention_has_no_class_and_no_radius_and_is_wrong() -> None:
+    certified, lost, even = certify_chunk(spec(), INFO, LABELS_N, COUNTED)
+    assert certified.predicted == 1
+    assert certified.radius > 0
+    assert certified.correct
+    for row in (lost, even):
+        assert row.predicted is None
+        assert row.radius == 0.0
+        assert not row.correct
+
+
+@pytest.mark.parametrize("method", ["cohen", "uniform", "ssn"])
+def test_the_radius_is_that_of_the_declared_certificate(method: str) -> None:
+    run = spec(method)
+    rows = certify_chunk(run, INFO, LABELS_N, COUNTED)
+    verdicts = CERTIFICATES[run.certificate].certify(
+        COUNTS_NRK[:, 0], COUNTS_NRK[:, 2], run.measure, failure_probability=0.001
+    )
+    assert [row.radius for row in rows] == verdicts.radius_N.tolist()
+
+
+def test_an_enumerated_run_never_abstains() -> None:
+    counts_NRK = np.array([[[0] * 4, [0, 27, 0, 0]], [[0] * 4, [13, 0, 14, 0]]])
+    counted = ChunkVotes(Chunk(0, (0, 1)), Votes(counts_NRK, (27,)), seconds=1.0)
+    sure, close = certify_chunk(spec("dssn"), INFO, LABELS_N, counted)
+    # Class 1 beats class 0, which wins ties, by (27 − 0 − 1)/2 = 13 steps of 1/16.
+    assert (sure.predicted, sure.radius, sure.correct) == (1, 13 / 16, False)
+    assert (close.predicted, close.radius) == (2, 0.0)
+    assert isinstance(sure.predicted, int)
+    assert isinstance(sure.radius, float)

@@ -1,0 +1,136 @@
+"""Chunks of images → votes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rsbench.certification.plan import cut
+from rsbench.certification.votes import CertificationWork, VoteCounter
+from rsbench.data.unit import unit_images
+from rsbench.errors import CheckpointError
+from rsbench.methods import METHODS
+from rsbench.records import Chunk, IntArray
+from rsbench.smoothing.build import build_measure
+from rsbench.smoothing.measure import EnumeratedMeasure
+from rsbench.smoothing.randomness import KeyedRandom, Stage
+from tests.fixtures.work import INFO, checkpoint, counter, images, spec
+
+SAMPLED = [name for name, method in METHODS.items() if not method.enumerated]
+CHUNK = Chunk(0, (0, 7, 19))
+
+
+def votes_of(chunk: Chunk, method: str = "cohen", **changes: object) -> IntArray:
+    """N×R×K votes of one chunk of the tiny images."""
+    counted = counter(spec(method, **changes)).count(chunk, images()[list(chunk.indices)])  # type: ignore[arg-type]
+    assert counted.chunk == chunk
+    assert counted.seconds > 0
+    return counted.votes.counts_NRK
+
+
+@pytest.mark.parametrize("method", SAMPLED)
+def test_rows_hold_the_selection_and_then_each_prefix(method: str) -> None:
+    counts_NRK = votes_of(CHUNK, method, n=250)
+    assert counts_NRK.shape == (3, 3, INFO.classes)
+    np.testing.assert_array_equal(counts_NRK.sum(axis=2), [[20, 100, 250]] * 3)
+    assert (np.diff(counts_NRK[:, 1:], axis=1) >= 0).all()
+    counted = counter(spec(method, n=250)).count(CHUNK, images()[list(CHUNK.indices)])
+    assert counted.votes.prefixes == (100, 250)
+    np.testing.assert_array_equal(counted.votes.selection_NK, counts_NRK[:, 0])
+    np.testing.assert_array_equal(counted.votes.estimation_NK, counts_NRK[:, 2])
+
+
+@pytest.mark.parametrize("method", SAMPLED)
+def test_votes_are_those_of_the_keyed_copies_one_by_one(method: str) -> None:
+    run = spec(method, n=250)
+    network = checkpoint(method).network(torch.device("cpu"))
+    measure = build_measure(run.measure, q=INFO.q, shape_CHW=INFO.shape)
+    expected = np.zeros((2, INFO.classes), dtype=np.int64)
+    x_CHW = unit_images(images()[7:8], INFO.q)[0]
+    for row, stage, n in ((0, Stage.SELECT, 20), (1, Stage.ESTIMATE, 250)):
+        blocks = [
+            measure.perturb(x_CHW.expand(100, *INFO.shape), KeyedRandom(0, stage, 7, block)) for block in range(3)
+        ]
+        for copy_CHW in torch.cat(blocks)[:n]:
+            expected[row, int(network(copy_CHW[None]).argmax())] += 1
+    counts_RK = votes_of(Chunk(0, (7,)), method)[0]
+    np.testing.assert_array_equal(counts_RK[[0, 2]], expected)
+    # The untrained network hesitates: the votes are worth comparing.
+    assert (expected[1] > 0).sum() > 1
+
+
+def test_the_first_votes_of_a_longer_run_are_those_of_a_shorter_one() -> None:
+    long = votes_of(CHUNK, n=1100)
+    for n, row in ((100, 1), (1000, 2)):
+        short = votes_of(CHUNK, n=n)
+        np.testing.assert_array_equal(short[:, -1], long[:, row])
+        np.testing.assert_array_equal(short[:, 0], long[:, 0])
+
+
+def test_selection_and_estimation_are_drawn_apart() -> None:
+    # As many votes of each, from an untrained network that hesitates: equal rows for all images would mean one stream.
+    counts_NRK = counter(spec(n=20)).count(Chunk(0, tuple(range(10))), images()[:10]).votes.counts_NRK
+    np.testing.assert_array_equal(counts_NRK.sum(axis=2), [[20, 20]] * 10)
+    assert not np.array_equal(counts_NRK[:, 0], counts_NRK[:, 1])
+
+
+@pytest.mark.parametrize("method", ["cohen", "dssn"])
+def test_votes_do_not_depend_on_the_order_of_the_chunks(method: str) -> None:
+    run = spec(method)
+    chunks = cut(run)
+    forwards, backwards = counter(run), counter(run)
+    first = {c.number: forwards.count(c, images()[list(c.indices)]).votes.counts_NRK for c in chunks}
+    last = {c.number: backwards.count(c, images()[list(c.indices)]).votes.counts_NRK for c in reversed(chunks)}
+    assert len(first) == 5
+    for number, counts_NRK in first.items():
+        np.testing.assert_array_equal(counts_NRK, last[number])
+
+
+def test_votes_of_an_image_do_not_depend_on_its_neighbours() -> None:
+    together, alone = votes_of(CHUNK), votes_of(Chunk(3, (19,)))
+    np.testing.assert_array_equal(together[2], alone[0])
+
+
+def test_another_seed_or_image_gives_other_votes() -> None:
+    # Thirty images with 250 votes each: all of them equal by chance is out of the question.
+    many = Chunk(0, tuple(range(30)))
+    assert not np.array_equal(votes_of(many), votes_of(many, seed=1))
+    same_image = images()[[0] * 30]
+    counts_NRK = counter(spec()).count(many, same_image).votes.counts_NRK
+    assert len(np.unique(counts_NRK[:, -1], axis=0)) > 1
+
+
+def test_enumerated_votes_are_those_of_every_base() -> None:
+    run = spec("dssn", 0.5)
+    counts_NRK = votes_of(CHUNK, "dssn")
+    assert counts_NRK.shape == (3, 2, INFO.classes)
+    assert not counts_NRK[:, 0].any()
+    np.testing.assert_array_equal(counts_NRK[:, 1].sum(axis=1), [27] * 3)
+    network = checkpoint("dssn").network(torch.device("cpu"))
+    measure = build_measure(run.measure, q=INFO.q, shape_CHW=INFO.shape)
+    assert isinstance(measure, EnumeratedMeasure)
+    winners = network(measure.copies(unit_images(images()[7:8], INFO.q)[0], 0, 27)).argmax(dim=1)
+    np.testing.assert_array_equal(counts_NRK[1, 1], np.bincount(winners.numpy(), minlength=INFO.classes))
+
+
+def test_more_levels_than_a_block_are_all_visited() -> None:
+    counts_NRK = votes_of(Chunk(0, (3,)), "dssn", sigma=4.0)
+    assert counts_NRK[0, 1].sum() == 221
+
+
+def test_an_image_off_the_grid_is_refused_by_deterministic_splitting() -> None:
+    with pytest.raises(ValueError, match="outside"):
+        counter(spec("dssn")).count(Chunk(0, (0,)), np.full((1, *INFO.shape), 17, dtype=np.uint8))
+
+
+def test_a_network_that_returns_nan_is_refused() -> None:
+    run = spec()
+    broken = VoteCounter(CertificationWork(run, INFO, checkpoint(scale=float("nan"))))
+    with pytest.raises(CheckpointError, match=r"images 0 to 19: the network returned NaN or infinity"):
+        broken.count(CHUNK, images()[[0, 7, 19]])
+
+
+def test_a_network_for_another_number_of_classes_is_refused() -> None:
+    with pytest.raises(CheckpointError, match=r"\(64, 4\), expected \(64, 5\)"):
+        counter(spec(), replace(INFO, classes=5)).count(CHUNK, images()[[0, 7, 19]])
