@@ -1,0 +1,1 @@
+"""Alembic migrations: the only truth of the schema."""

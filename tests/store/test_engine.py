@@ -1,0 +1,109 @@
+"""Opening a store: what is made, what is refused, and that a database's failure is one line."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, text
+
+from rsbench.errors import RsbenchError, StoreError, UsageError
+from rsbench.store.maintenance import bring_up_to_date, revisions
+from rsbench.store.store import Store
+from tests.fixtures.results import DIGITS, write_run
+
+
+def one_line(error: pytest.ExceptionInfo[RsbenchError]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_opening_makes_folder_and_tables(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "results.db"
+    with Store.create_or_open(str(file)) as store:
+        assert store.sealed_runs() == []
+    assert file.is_file()
+
+
+def test_a_url_and_a_path_name_the_same_store(tmp_path: Path) -> None:
+    with Store.create_or_open(f"sqlite:///{tmp_path}/results.db") as store:
+        write_run(store, DIGITS, "dssn", 0.5, 0, images="0:10:1", count=10)
+    with Store.open_existing(str(tmp_path / "results.db")) as store:
+        assert len(store.sealed_runs()) == 1
+
+
+def test_looking_into_a_missing_store_leaves_no_file(tmp_path: Path) -> None:
+    with Store.look_into(str(tmp_path / "results.db")) as store:
+        assert store.sealed_runs() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_store_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        Store.open_existing(str(tmp_path / "results.db"))
+    assert "rsbench sweep" in one_line(error)
+
+
+def test_a_newer_database_is_refused_unchanged(tmp_path: Path) -> None:
+    file = tmp_path / "results.db"
+    with Store.create_or_open(str(file)) as store, store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for opening in (Store.create_or_open, Store.open_existing, bring_up_to_date):
+        with pytest.raises(StoreError) as error:
+            opening(str(file))
+        assert "9999" in one_line(error)
+        assert "upgrade rsbench" in one_line(error)
+    assert revisions(str(file))[0] == "9999"
+
+
+def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "other.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+    connection.close()
+    with pytest.raises(StoreError) as error:
+        Store.create_or_open(str(file))
+    assert "not rsbench's" in one_line(error)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "results.db"
+    file.write_bytes(b"idx\tlabel\tpredict\n" * 100)
+    with pytest.raises(StoreError) as error:
+        Store.create_or_open(str(file))
+    assert "not a database" in one_line(error)
+
+
+def test_another_database_system_is_refused_without_its_password() -> None:
+    with pytest.raises(UsageError) as error:
+        Store.create_or_open("postgresql://user:secret@host/results")
+    assert "postgresql" in one_line(error)
+    assert "secret" not in one_line(error)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError) as error:
+        Store.create_or_open(str(tmp_path / "file" / "results.db"))
+    assert "--db" in one_line(error)
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_chunk(tmp_path: Path) -> None:
+    """SQLite itself reports a full disk when its file may not grow any more."""
+    file = str(tmp_path / "results.db")
+    with Store.create_or_open(file) as store:
+        write_run(store, DIGITS, "ssn", 0.5, 0, images="0:20:1", count=20)
+
+        @event.listens_for(store.engine, "begin")
+        def forbid_growth(connection: object) -> None:
+            store_connection = getattr(connection, "connection")  # noqa: B009
+            pages = store_connection.execute("PRAGMA page_count").fetchone()[0]
+            store_connection.execute(f"PRAGMA max_page_count = {pages}")
+
+        with pytest.raises(StoreError) as error:
+            write_run(store, DIGITS, "ssn", 1.0, 0, images="0:445:1", count=445)
+        assert "full" in one_line(error)
+        assert "free some space" in one_line(error)
+    with Store.open_existing(file) as store:
+        assert [run.done for run in store.incomplete_runs()] == [0]
+        assert len(store.sealed_runs()) == 1

@@ -1,0 +1,147 @@
+"""What is written is whole, and what is sealed never changes."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsbench.errors import StoreError, UsageError
+from rsbench.records import EpochRecord, ImageResult
+from rsbench.specs import CertificationSpec, MeasureSpec, SweepSpec, TrainingSpec
+from rsbench.store.store import Store
+from tests.fixtures.results import BUDGET, DIGITS, PROVENANCE, write_run
+
+TRIAL = TrainingSpec(
+    method="ssn",
+    objective="noise-augmentation",
+    dataset="digits",
+    dataset_fingerprint=DIGITS.fingerprint,
+    architecture="mlp",
+    measure=MeasureSpec(family="splitting", sigma=0.5),
+    seed=0,
+    epochs=2,
+)
+SWEEP = SweepSpec(
+    methods=("ssn",),
+    dataset="digits",
+    dataset_fingerprint=DIGITS.fingerprint,
+    sigmas=(0.5,),
+    seeds=(0,),
+    epochs=2,
+    images="all",
+    budget=BUDGET,
+)
+EPOCHS = (EpochRecord(1, 1.5, 0.5, 0.1), EpochRecord(2, 0.5, 0.9, 0.1))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.create_or_open(str(tmp_path / "results.db")) as opened:
+        yield opened
+
+
+def results_of(store: Store, spec: CertificationSpec) -> list[ImageResult]:
+    return store.image_results(store.run(spec.fingerprint()).id)
+
+
+def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
+    spec = write_run(store, DIGITS, "ssn", 0.5, 3, images="0:50:1", count=50)
+    run = store.run(spec.fingerprint()[:12])
+    rows = store.image_results(run.id)
+    assert CertificationSpec.from_json(run.spec_json) == spec
+    assert run.dataset == DIGITS
+    assert run.provenance == PROVENANCE
+    assert (run.seed, run.training_seed, run.done, run.image_count) == (3, 3, 50, 50)
+    assert [row.index for row in rows] == list(range(50))
+    assert run.summary is not None
+    assert run.radii is not None
+    correct = sorted(row.radius for row in rows if row.correct)
+    np.testing.assert_array_equal(run.radii, correct)
+    assert run.summary.correct == len(correct)
+    assert run.summary.abstained == sum(row.predicted is None for row in rows)
+    assert run.summary.average_certified_radius == pytest.approx(sum(correct) / 50, rel=1e-12)
+
+
+def test_opening_a_run_again_tells_what_is_done(store: Store) -> None:
+    spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
+    again = store.open_run(spec, image_count=50, provenance=PROVENANCE)
+    assert again.done == frozenset(range(25))
+    assert not again.sealed
+    assert store.sealed_runs() == []
+    assert [run.done for run in store.incomplete_runs("digits")] == [25]
+
+
+def test_an_incomplete_run_cannot_be_sealed(store: Store) -> None:
+    spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
+    run = store.run(spec.fingerprint())
+    with pytest.raises(StoreError, match="25/50"):
+        store.seal(run.id)
+    assert store.sealed_runs() == []
+
+
+def test_a_sealed_run_takes_no_row_and_no_second_seal(store: Store) -> None:
+    spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50)
+    run = store.run(spec.fingerprint())
+    before = results_of(store, spec)
+    with pytest.raises(StoreError, match="never change"):
+        store.write_chunk(run.id, [replace(before[0], index=50)], 1.0)
+    with pytest.raises(StoreError, match="cannot be sealed"):
+        store.seal(run.id)
+    assert results_of(store, spec) == before
+
+
+def test_a_chunk_with_a_known_image_is_refused_whole(store: Store) -> None:
+    spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
+    run = store.run(spec.fingerprint())
+    known = results_of(store, spec)[0]
+    with pytest.raises(StoreError, match="another rsbench"):
+        store.write_chunk(run.id, [replace(known, index=30), known], 1.0)
+    assert store.run(spec.fingerprint()).done == 25
+
+
+def test_a_trial_recorded_twice_stands_once_with_its_last_epochs(store: Store) -> None:
+    store.record_dataset(DIGITS)
+    store.record_sweep(SWEEP)
+    store.record_sweep(SWEEP)
+    for epochs in (EPOCHS[:1], EPOCHS):
+        store.record_training(
+            TRIAL, sweep=SWEEP, sha256="ab" * 32, path="x", header_json="{}", epochs=epochs, provenance=PROVENANCE
+        )
+    found = store.training(TRIAL.fingerprint())
+    assert found is not None
+    assert found.epochs == EPOCHS
+    assert TrainingSpec.from_json(found.spec_json) == TRIAL
+    assert store.training_of_checkpoint("ab" * 32) == found
+    assert store.training_of_checkpoint("cd" * 32) is None
+
+
+def test_checkpoints_are_found_by_data_set_method_and_prefix(store: Store) -> None:
+    done = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:20:1", count=20)
+    begun = write_run(store, DIGITS, "cohen", 0.5, 0, images="0:20:1", count=20, sealed=False)
+    assert [c.method for c in store.checkpoints(DIGITS.fingerprint)] == ["cohen", "ssn"]
+    assert [c.sha256 for c in store.checkpoints(method="ssn")] == [done.checkpoint_sha256]
+    assert [c.sha256 for c in store.checkpoints(without_sealed_run=True)] == [begun.checkpoint_sha256]
+    assert [c.sha256 for c in store.checkpoints(sha256_prefix=done.checkpoint_sha256[:10])] == [done.checkpoint_sha256]
+    assert store.checkpoints("no such data set") == []
+
+
+def test_a_run_is_named_by_a_prefix_that_only_it_has(store: Store) -> None:
+    write_run(store, DIGITS, "ssn", 0.5, 0, images="0:20:1", count=20)
+    with pytest.raises(UsageError, match="0 runs"):
+        store.run("0123456789")
+    for wrong in ("ab", "nothex"):
+        with pytest.raises(UsageError, match="not a run"):
+            store.run(wrong)
+
+
+def test_unknown_speed_is_none(store: Store) -> None:
+    assert store.passes_per_second("mlp", "cpu") is None
+
+
+def test_sealed_runs_can_be_narrowed_to_a_data_set(store: Store) -> None:
+    write_run(store, DIGITS, "ssn", 0.5, 0, images="0:20:1", count=20)
+    assert store.dataset_names() == ["digits"]
+    assert len(store.sealed_runs("digits")) == 1
+    assert store.sealed_runs("imagenet") == []
