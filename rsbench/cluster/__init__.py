@@ -1,0 +1,1 @@
+"""Ray: the sweep's trials through Tune, certification through hand-written actors."""

@@ -1,0 +1,45 @@
+"""A connection to Ray for as long as a command needs it."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from rsbench.errors import IncompleteError
+
+
+@contextmanager
+def ray_session(cpus: int) -> Iterator[None]:
+    """A Ray that is already there (`RAY_ADDRESS`, or one this process is connected to), else a local one of `cpus`.
+
+    Raises IncompleteError when Ray does not start or does not answer.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    elsewhere = "RAY_ADDRESS" in os.environ
+    try:
+        ray.init(
+            num_cpus=None if elsewhere else max(1, cpus),
+            include_dashboard=None if elsewhere else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, RuntimeError, OSError) as error:
+        where = os.environ.get("RAY_ADDRESS", "on this machine")
+        raise IncompleteError(
+            f"Ray did not start {where} ({str(error).splitlines()[0]}): see rsbench doctor"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def cluster_resources() -> dict[str, float]:
+    """CPUs and GPUs of the Ray that a command would use. Raises IncompleteError when Ray does not start."""
+    with ray_session(1):
+        found = ray.cluster_resources()
+    return {name: float(found.get(name, 0.0)) for name in ("CPU", "GPU")}

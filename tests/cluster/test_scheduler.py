@@ -1,0 +1,135 @@
+"""The same votes from this process and from any number of actors, whatever dies on the way."""
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import pytest
+import torch
+from ray._private.state import actors  # the public list needs Ray's dashboard
+
+from rsbench.certification.plan import cut
+from rsbench.certification.votes import CertificationWork
+from rsbench.cluster.scheduler import LoadPixels, vote_counting
+from rsbench.data.dataset import ImageDataset, Pixels
+from rsbench.errors import CheckpointError, IncompleteError
+from rsbench.models.architectures import Normalized, build_backbone
+from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
+from rsbench.records import Chunk, ChunkVotes
+from rsbench.specs import MeasureSpec
+from rsbench.votes_format import encode_votes
+from tests.fixtures.trained import spec_for
+
+
+def work_for(checkpoint: Checkpoint, dataset: ImageDataset) -> CertificationWork:
+    return CertificationWork(spec_for(checkpoint, dataset.info), dataset.info, checkpoint)
+
+
+def stored_votes(counted: Iterator[ChunkVotes]) -> dict[int, bytes]:
+    """The votes of each image as the store keeps them."""
+    return {
+        index: encode_votes(chunk_votes.votes.counts_NRK[i])
+        for chunk_votes in counted
+        for i, index in enumerate(chunk_votes.chunk.indices)
+    }
+
+
+def count_with(workers: int, work: CertificationWork, dataset: ImageDataset) -> dict[int, bytes]:
+    with vote_counting(workers, "cpu") as count:
+        return stored_votes(count(work, cut(work.spec), dataset.pixels))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["cohen", "uniform", "ssn", "dssn"])
+def test_votes_are_equal_byte_for_byte_in_process_and_on_one_and_three_actors(
+    method: str, trained: dict[str, Checkpoint], digits: ImageDataset, ray_nodes: str
+) -> None:
+    work = work_for(trained[method], digits)
+    here = count_with(0, work, digits)
+    assert sorted(here) == list(range(50))
+    assert count_with(1, work, digits) == here
+    assert count_with(3, work, digits) == here
+
+
+def test_the_order_of_chunks_changes_nothing(trained: dict[str, Checkpoint], digits: ImageDataset) -> None:
+    work = work_for(trained["ssn"], digits)
+    chunks = cut(work.spec)
+    with vote_counting(0, "cpu") as count:
+        forwards = stored_votes(count(work, chunks, digits.pixels))
+        backwards = stored_votes(count(work, chunks[::-1], digits.pixels))
+    assert forwards == backwards
+
+
+@pytest.mark.slow
+def test_killing_an_actor_changes_nothing(trained: dict[str, Checkpoint], digits: ImageDataset, ray_nodes: str) -> None:
+    """SIGKILL to a voting process after its first chunk: the chunks that it held are voted on again."""
+    work = work_for(trained["uniform"], digits)
+    undisturbed = count_with(0, work, digits)
+    with vote_counting(2, "cpu") as count:
+        counted = count(work, cut(work.spec), digits.pixels)
+        first = next(counted)
+        os.kill(voting_process(), signal.SIGKILL)
+        survived = stored_votes(iter([first, *counted]))
+    assert survived == undisturbed
+
+
+def voting_process() -> int:
+    """The process of a voting actor that is alive, by Ray's own account."""
+    alive = [a for a in actors().values() if a["ActorClassName"] == "VotingActor" and a["State"] == "ALIVE"]
+    return int(alive[-1]["Pid"])
+
+
+@pytest.mark.slow
+def test_a_network_that_returns_nan_is_refused_by_name(digits: ImageDataset, ray_nodes: str) -> None:
+    header = broken_checkpoint(digits)
+    for workers in (0, 1):
+        with pytest.raises(CheckpointError, match=r"on images 0 to 7: the network returned NaN"):
+            count_with(workers, work_for(header, digits), digits)
+
+
+def broken_checkpoint(digits: ImageDataset) -> Checkpoint:
+    backbone = build_backbone("mlp", 10, digits.info.shape)
+    with torch.no_grad():
+        next(backbone.parameters()).fill_(float("nan"))
+    header = CheckpointHeader(
+        architecture="mlp",
+        classes=10,
+        shape=digits.info.shape,
+        mean=(0.3,),
+        std=(0.4,),
+        dataset="digits",
+        dataset_fingerprint=digits.info.fingerprint,
+        method="cohen",
+        measure=MeasureSpec(family="gaussian", sigma=0.5),
+    )
+    return Checkpoint.pack(Normalized(backbone, header.mean, header.std), header)
+
+
+@pytest.mark.slow
+def test_a_chunk_that_kills_its_worker_three_times_stops_the_run_and_keeps_the_rest(
+    trained: dict[str, Checkpoint], digits: ImageDataset, ray_nodes: str
+) -> None:
+    work = work_for(trained["uniform"], digits)
+    chunks = cut(work.spec)
+    finished: list[ChunkVotes] = []
+    with vote_counting(1, "cpu") as count, pytest.raises(IncompleteError, match="images 16 to 23 failed 3 times"):
+        finished.extend(count(work, chunks, poisoned(digits, chunks[2])))
+    assert [counted.chunk.number for counted in finished][:2] == [0, 1]
+
+
+def poisoned(digits: ImageDataset, chunk: Chunk) -> LoadPixels:
+    """Loads images, but for one chunk something whose unpickling kills the process that receives it."""
+
+    def load(indices: Sequence[int]) -> Pixels:
+        pixels: Pixels = digits.pixels(indices)
+        return cast(Pixels, Poison()) if tuple(indices) == chunk.indices else pixels
+
+    return load
+
+
+class Poison:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (1,)
