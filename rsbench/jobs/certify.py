@@ -1,0 +1,211 @@
+"""Certification from end to end: which runs, what is missing of them, votes, results, seal."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsbench.certification.plan import cut, default_chunk_images
+from rsbench.certification.results import certify_chunk
+from rsbench.certification.votes import CertificationWork
+from rsbench.cluster.scheduler import CountChunks, LoadPixels, vote_counting
+from rsbench.data.dataset import ImageDataset
+from rsbench.data.subset import canonical, choose_images, indices_of
+from rsbench.errors import UsageError
+from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known
+from rsbench.jobs.provenance import provenance
+from rsbench.jobs.watcher import Watcher
+from rsbench.methods import method_named
+from rsbench.models.architectures import ARCHITECTURES
+from rsbench.models.checkpoint import Checkpoint
+from rsbench.records import Chunk, ChunkVotes, RunSummary
+from rsbench.specs import CertificationSpec, SampleBudget
+from rsbench.store.store import Store
+from rsbench.theory.confidence import smallest_certifying_n
+
+
+@dataclass(frozen=True)
+class CertifyOptions:
+    """How images are certified, whichever checkpoint it is. None means the default of the data set or the network."""
+
+    images: str | None = None
+    n_select: int = 100
+    n_estimate: int | None = None
+    failure_probability: float = 0.001
+    noise_seed: int | None = None
+    batch_size: int | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedRun:
+    """A run that was asked for, and the checkpoint it is of."""
+
+    spec: CertificationSpec
+    checkpoint: Checkpoint
+    path: str
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that is sealed. `new_images`: how many of its images this command certified."""
+
+    spec: CertificationSpec
+    summary: RunSummary | None
+    new_images: int
+
+
+def sample_budget(options: CertifyOptions, dataset: ImageDataset) -> SampleBudget:
+    """The votes of an image. Raises UsageError when no image could be certified with them."""
+    n = options.n_estimate if options.n_estimate is not None else dataset.default_n
+    alpha = options.failure_probability
+    if not 0.0 < alpha < 1.0:
+        raise UsageError(
+            f"--alpha {alpha:g} is not a failure probability: give a number between 0 and 1, such as 0.001"
+        )
+    if options.n_select < 1:
+        raise UsageError(f"--n0 {options.n_select} selects no class: give at least 1 vote; papers use 100")
+    if n < (needed := smallest_certifying_n(alpha)):
+        raise UsageError(
+            f"--n {n} can certify nothing at --alpha {alpha:g}, not even a unanimous vote: {needed} would do"
+        )
+    return SampleBudget(n_select=options.n_select, n_estimate=n, failure_probability=alpha)
+
+
+def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: CertifyOptions) -> PlannedRun:
+    """The run of a checkpoint under the options. Raises UsageError when an option is out of range."""
+    header, info = checkpoint.header, dataset.info
+    method = method_named(header.method)
+    indices = choose_images(options.images or dataset.default_images, info.images)
+    budget = None if method.enumerated else sample_budget(options, dataset)
+    passes = header.measure.levels or (budget.n_select + budget.n_estimate if budget else 0)
+    architecture = ARCHITECTURES[header.architecture]
+    batch_size = architecture.batch_size if options.batch_size is None else options.batch_size
+    if batch_size < 1:
+        raise UsageError(f"--batch-size {batch_size} is not a positive number")
+    noise_seed = options.noise_seed if options.noise_seed is not None else header.seed or 0
+    spec = CertificationSpec(
+        method=method.name,
+        checkpoint_sha256=checkpoint.sha256,
+        dataset=info.name,
+        dataset_fingerprint=info.fingerprint,
+        images=canonical(indices),
+        measure=header.measure,
+        certificate=method.certificate,
+        budget=budget,
+        # An enumerated run draws nothing, so no noise seed sets two of them apart.
+        seed=(header.seed or 0) if budget is None else noise_seed,
+        batch_size=batch_size,
+        chunk_images=default_chunk_images(architecture.chunk_passes, passes),
+        device="cuda" if options.device == "cuda" else "cpu",
+    )
+    return PlannedRun(spec, checkpoint, path)
+
+
+def choose_checkpoints(
+    store: Store, home: Path, dataset: ImageDataset, foreign: Foreign, *, checkpoint: str | None
+) -> list[tuple[Checkpoint, str]]:
+    """The checkpoints that were asked for, with their paths: a file, a known id, a method's, or all without a run.
+
+    Raises UsageError when there is none, CheckpointError when one does not suit.
+    """
+    if checkpoint is not None:
+        chosen = [_named_checkpoint(store, home, dataset, foreign, checkpoint)]
+    else:
+        if foreign.method is not None:
+            method_named(foreign.method)
+        records = store.checkpoints(
+            dataset.info.fingerprint, method=foreign.method, without_sealed_run=foreign.method is None
+        )
+        records = [r for r in records if foreign.sigma is None or r.sigma == foreign.sigma]
+        if not records:
+            raise UsageError(_nothing_to_certify(store, dataset, foreign))
+        chosen = [(load_known(record, home), record.path) for record in records]
+    for found, _ in chosen:
+        check_suits(found, dataset, foreign)
+    return chosen
+
+
+def missing_images(store: Store, plan: PlannedRun) -> int:
+    """How many images of a planned run the store does not have; nothing is written."""
+    known = store.find_run(plan.spec.fingerprint())
+    return len(indices_of(plan.spec.images)) - (known.done if known else 0)
+
+
+def run_certification(
+    store: Store, dataset: ImageDataset, planned: Sequence[PlannedRun], *, workers: int, watcher: Watcher
+) -> list[FinishedRun]:
+    """Certify what is missing of each run and seal it. The driver alone writes, one transaction a chunk.
+
+    Raises IncompleteError, StoreError or KeyboardInterrupt with every finished chunk kept.
+    """
+    store.record_dataset(dataset.info)
+    missing = sum(missing_images(store, plan) for plan in planned)
+    if missing == 0:
+        return [_finish(store, dataset, plan, _nothing_missing, watcher) for plan in planned]
+    watcher.begin("certifying", missing, "images")
+    try:
+        with vote_counting(workers, planned[0].spec.device) as count:
+            return [_finish(store, dataset, plan, count, watcher) for plan in planned]
+    finally:
+        watcher.end()
+
+
+def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountChunks, watcher: Watcher) -> FinishedRun:
+    """Bring one run to its seal."""
+    spec, header = plan.spec, plan.checkpoint.header
+    store.record_checkpoint(
+        plan.checkpoint.sha256,
+        path=plan.path,
+        method=header.method,
+        measure=header.measure,
+        dataset_fingerprint=dataset.info.fingerprint,
+        seed=header.seed,
+        header_json=header.canonical_json(),
+    )
+    chunks = cut(spec)
+    total = sum(len(chunk.indices) for chunk in chunks)
+    run = store.open_run(spec, image_count=total, provenance=provenance(spec.device))
+    if run.sealed:
+        return FinishedRun(spec, None, 0)
+    # A chunk is written whole, so its first image tells whether it is done.
+    missing = [chunk for chunk in chunks if chunk.indices[0] not in run.done]
+    work = CertificationWork(spec, dataset.info, plan.checkpoint)
+    label = f"{spec.method} sigma {spec.measure.sigma:g} seed {header.seed if header.seed is not None else spec.seed}"
+    for counted in count(work, missing, dataset.pixels):
+        store.write_chunk(run.id, certify_chunk(spec, dataset.info, dataset.labels_N, counted), counted.seconds)
+        watcher.advance(len(counted.chunk.indices), label)
+    return FinishedRun(spec, store.seal(run.id), sum(len(chunk.indices) for chunk in missing))
+
+
+def _nothing_missing(work: CertificationWork, chunks: Sequence[Chunk], load: LoadPixels) -> Iterator[ChunkVotes]:
+    """Counts nothing, for runs of which no image is missing: no worker has to start."""
+    return iter(())
+
+
+def _named_checkpoint(
+    store: Store, home: Path, dataset: ImageDataset, foreign: Foreign, name: str
+) -> tuple[Checkpoint, str]:
+    if Path(name).is_file():
+        return load_file(Path(name), dataset, foreign), str(Path(name).resolve())
+    records = store.checkpoints(sha256_prefix=name) if len(name) >= 4 else []
+    if len(records) != 1:
+        raise UsageError(f"--checkpoint {name}: no such file, and {len(records)} known checkpoints begin with it")
+    return load_known(records[0], home), records[0].path
+
+
+def _nothing_to_certify(store: Store, dataset: ImageDataset, foreign: Foreign) -> str:
+    name = dataset.info.name
+    method = foreign.method or "dssn"
+    if foreign.method is None and store.checkpoints(dataset.info.fingerprint):
+        return (
+            f"every known checkpoint of {name} has a sealed run: name one with --checkpoint or --method "
+            "to certify it again under other options"
+        )
+    wanted = f" of {foreign.method}" if foreign.method else ""
+    at = f" at sigma {foreign.sigma:g}" if foreign.sigma is not None else ""
+    if dataset.training_set() is None:
+        return f"no checkpoint{wanted}{at} of {name} is known: give a file with --checkpoint FILE"
+    return (
+        f"no checkpoint{wanted}{at} of {name} is known: give a file with --checkpoint FILE, or train one with "
+        f"rsbench sweep --method {method} --dataset {name}"
+    )

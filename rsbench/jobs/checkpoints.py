@@ -1,0 +1,125 @@
+"""Checkpoint files: where they lie, how a foreign one gets a header, and whether one suits a data set."""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rsbench.data.dataset import ImageDataset
+from rsbench.errors import CheckpointError, UsageError
+from rsbench.methods import measure_for, method_named
+from rsbench.models.architectures import ARCHITECTURES
+from rsbench.models.checkpoint import Checkpoint, CheckpointHeader, safetensors_header
+from rsbench.records import CheckpointRecord
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What the user says of a checkpoint that does not say it itself."""
+
+    method: str | None = None
+    sigma: float | None = None
+    architecture: str | None = None
+    offsets_seed: int = 0
+
+
+def save_checkpoint(checkpoint: Checkpoint, home: Path) -> Path:
+    """Write a checkpoint under its sha256, whole or not at all, and return its path."""
+    folder = home / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{checkpoint.sha256}.safetensors"
+    descriptor, temporary = tempfile.mkstemp(dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(checkpoint.content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def find_file(sha256: str, recorded: str, home: Path) -> Path | None:
+    """The file of a known checkpoint: in this home, or where it was last seen; None when it is gone."""
+    for candidate in (home / "checkpoints" / f"{sha256}.safetensors", Path(recorded)):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def load_known(record: CheckpointRecord, home: Path) -> Checkpoint:
+    """A checkpoint that the store knows. Raises CheckpointError when its file is gone or was changed."""
+    file = find_file(record.sha256, record.path, home)
+    if file is None:
+        raise CheckpointError(
+            f"checkpoint {record.sha256[:12]} is gone from {record.path}: give its file with --checkpoint"
+        )
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != record.sha256:
+        raise CheckpointError(f"{file} no longer holds checkpoint {record.sha256[:12]}: restore the file")
+    return Checkpoint(content, CheckpointHeader.from_json(record.header_json))
+
+
+def load_file(file: Path, dataset: ImageDataset, foreign: Foreign) -> Checkpoint:
+    """A checkpoint from a file, our own or foreign.
+
+    Raises CheckpointError when it cannot be read or does not suit the data set, UsageError when a foreign one comes
+    without method and sigma.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read ({error.strerror})") from error
+    if safetensors_header(content).get("rsbench") is not None:
+        checkpoint = Checkpoint.parse(content, str(file))
+    else:
+        checkpoint = Checkpoint(content, _foreign_header(file, dataset, foreign))
+    # Weights that do not fit are told now, before a run is begun.
+    checkpoint.network(torch.device("cpu"))
+    return checkpoint
+
+
+def _foreign_header(file: Path, dataset: ImageDataset, foreign: Foreign) -> CheckpointHeader:
+    if foreign.method is None or foreign.sigma is None:
+        raise UsageError(
+            f"{file} does not say what noise it was trained on: name it with --method and --sigma "
+            f"(and --architecture, default {dataset.default_architecture})"
+        )
+    architecture = foreign.architecture or dataset.default_architecture
+    if architecture not in ARCHITECTURES:
+        raise UsageError(f"unknown architecture {architecture!r}: choose from {', '.join(ARCHITECTURES)}")
+    method = method_named(foreign.method)
+    mean, std = dataset.normalisation
+    return CheckpointHeader(
+        architecture=architecture,
+        classes=dataset.info.classes,
+        shape=dataset.info.shape,
+        mean=mean,
+        std=std,
+        dataset=dataset.info.name,
+        dataset_fingerprint=None,
+        method=method.name,
+        measure=measure_for(method, foreign.sigma, q=dataset.info.q, offsets_seed=foreign.offsets_seed),
+    )
+
+
+def check_suits(checkpoint: Checkpoint, dataset: ImageDataset, foreign: Foreign) -> None:
+    """Raises CheckpointError when a checkpoint belongs to another data set, method or sigma than asked for."""
+    header, info = checkpoint.header, dataset.info
+    name = f"checkpoint {checkpoint.sha256[:12]}"
+    if header.dataset_fingerprint not in (None, info.fingerprint):
+        raise CheckpointError(
+            f"{name} was trained on {header.dataset} ({header.dataset_fingerprint[:12]}), not on {info.name} "
+            f"({info.fingerprint[:12]}): give a checkpoint of this data set, or the other --dataset"
+        )
+    if foreign.method is not None and foreign.method != header.method:
+        raise CheckpointError(f"{name} was trained by {header.method}, not by {foreign.method}: leave --method out")
+    if foreign.sigma is not None and foreign.sigma != header.measure.sigma:
+        raise CheckpointError(
+            f"{name} was trained at sigma {header.measure.sigma:g}, not at {foreign.sigma:g}: leave --sigma out"
+        )

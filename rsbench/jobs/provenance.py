@@ -1,0 +1,53 @@
+"""Where a result comes from: code, versions, device."""
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import rsbench
+from rsbench.models.device import describe_device
+from rsbench.records import Provenance
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "ray", "pillow", "scikit-learn")
+
+
+@cache
+def provenance(device: str) -> Provenance:
+    """Provenance of what this process computes. The git fields are None when rsbench runs from no checkout."""
+    revision, dirty = _git_state()
+    return Provenance(
+        rsbench_version=rsbench.__version__,
+        git_revision=revision,
+        git_dirty=dirty,
+        versions={"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        device=describe_device(device),
+        platform=platform.platform(),
+    )
+
+
+def _git_state() -> tuple[str | None, bool | None]:
+    package = Path(rsbench.__file__).parent
+    # A package installed into an environment inside somebody's checkout must not report that checkout.
+    tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py")
+    if tracked is None:
+        return None, None
+    revision = _git(package, "rev-parse", "HEAD")
+    status = _git(package, "status", "--porcelain", "--untracked-files=no")
+    return revision, None if status is None else bool(status)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

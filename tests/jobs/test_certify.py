@@ -1,0 +1,220 @@
+"""Certification from end to end on real images: choice of checkpoints, resumption, seals, and everything refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rsbench.data.dataset import ImageDataset
+from rsbench.data.npz import load_npz
+from rsbench.errors import CheckpointError, UsageError
+from rsbench.jobs.certify import CertifyOptions, choose_checkpoints, missing_images, plan_run, run_certification
+from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known, save_checkpoint
+from rsbench.methods import CERTIFICATES
+from rsbench.models.architectures import build_backbone
+from rsbench.models.checkpoint import Checkpoint
+from rsbench.records import Votes
+from rsbench.store.store import Store
+from rsbench.votes_format import decode_votes
+from tests.fixtures.trained import Interrupter, Listener, store_with, stored_rows
+
+OPTIONS = CertifyOptions(images="first:60", n_select=64, n_estimate=250)
+NOTHING = Foreign()
+
+
+def certify(store: Store, dataset: ImageDataset, checkpoint: Checkpoint, *, workers: int = 0) -> Listener:
+    listener = Listener()
+    plan = plan_run(checkpoint, "x", dataset, OPTIONS)
+    run_certification(store, dataset, [plan], workers=workers, watcher=listener)
+    return listener
+
+
+@pytest.mark.parametrize("method", ["cohen", "uniform", "ssn", "dssn"])
+def test_a_sealed_run_holds_the_votes_that_its_certificate_turns_into_its_radii(
+    method: str, trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path
+) -> None:
+    with store_with(tmp_path, digits, trained[method]) as store:
+        certify(store, digits, trained[method])
+        [run] = store.sealed_runs()
+        rows = store.image_results(run.id)
+    counts_NRK = np.stack([decode_votes(row.votes) for row in rows])
+    votes = Votes(counts_NRK, ())
+    verdicts = CERTIFICATES[run.certificate].certify(
+        votes.selection_NK,
+        votes.estimation_NK,
+        trained[method].header.measure,
+        q=16,
+        failure_probability=run.failure_probability,
+    )
+    assert [row.label for row in rows] == digits.labels_N[:60].tolist()
+    assert [row.predicted is None for row in rows] == verdicts.abstained_N.tolist()
+    assert [row.radius for row in rows] == verdicts.radius_N.tolist()
+    assert run.summary is not None
+    # By chance 21 or more of 60 are right with a probability below 1e-7.
+    assert run.summary.correct > 20
+
+
+def test_the_same_run_again_does_nothing(trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path) -> None:
+    with store_with(tmp_path, digits, trained["ssn"]) as store:
+        certify(store, digits, trained["ssn"])
+        before = stored_rows(store)
+        again = certify(store, digits, trained["ssn"])
+        assert again.done == 0
+        assert again.lines == []
+        assert stored_rows(store) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_interrupted_run_resumes_to_the_rows_of_one_never_interrupted(
+    workers: int, trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path, ray_nodes: str
+) -> None:
+    plan = plan_run(trained["uniform"], "x", digits, replace(OPTIONS, images="all"))
+    with store_with(tmp_path / "whole", digits, trained["uniform"]) as store:
+        run_certification(store, digits, [plan], workers=0, watcher=Listener())
+        whole = stored_rows(store)
+    with store_with(tmp_path / "cut", digits, trained["uniform"]) as store:
+        with pytest.raises(KeyboardInterrupt):
+            run_certification(store, digits, [plan], workers=workers, watcher=Interrupter(after=100))
+        assert store.sealed_runs() == []
+        left = missing_images(store, plan)
+        assert 0 < left < 445
+        listener = Listener()
+        run_certification(store, digits, [plan], workers=workers, watcher=listener)
+        assert listener.done == left
+        assert stored_rows(store) == whole
+
+
+def test_a_run_whose_images_are_all_there_is_only_sealed(
+    trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path
+) -> None:
+    """As when the machine went down between the last chunk and the seal."""
+    with store_with(tmp_path, digits, trained["dssn"]) as store:
+        plan = plan_run(trained["dssn"], "x", digits, OPTIONS)
+        with pytest.raises(KeyboardInterrupt):
+            run_certification(store, digits, [plan], workers=0, watcher=Interrupter(after=60))
+        assert missing_images(store, plan) == 0
+        assert store.sealed_runs() == []
+        run_certification(store, digits, [plan], workers=0, watcher=Listener())
+        assert len(store.sealed_runs()) == 1
+
+
+def test_checkpoints_are_chosen_by_file_by_id_by_method_and_by_having_no_run(
+    trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path
+) -> None:
+    def chosen(store: Store, foreign: Foreign = NOTHING, checkpoint: str | None = None) -> set[str]:
+        return {c.header.method for c, _ in choose_checkpoints(store, tmp_path, digits, foreign, checkpoint=checkpoint)}
+
+    with store_with(tmp_path, digits, trained["ssn"], trained["cohen"]) as store:
+        file = save_checkpoint(trained["uniform"], tmp_path / "elsewhere")
+        assert chosen(store, checkpoint=str(file)) == {"uniform"}
+        assert chosen(store, checkpoint=trained["ssn"].sha256[:8]) == {"ssn"}
+        assert chosen(store, Foreign(method="cohen")) == {"cohen"}
+        assert chosen(store) == {"ssn", "cohen"}
+        certify(store, digits, trained["ssn"])
+        assert chosen(store) == {"cohen"}
+        certify(store, digits, trained["cohen"])
+        with pytest.raises(UsageError, match="every known checkpoint of digits has a sealed run"):
+            chosen(store)
+        with pytest.raises(UsageError, match=r"no checkpoint of dssn of digits is known.*rsbench sweep --method dssn"):
+            chosen(store, Foreign(method="dssn"))
+        with pytest.raises(UsageError, match="no checkpoint of ssn at sigma 3 of digits"):
+            chosen(store, Foreign(method="ssn", sigma=3.0))
+        with pytest.raises(UsageError, match="no such file, and 0 known checkpoints begin with it"):
+            chosen(store, checkpoint="0123456789")
+
+
+def test_an_empty_store_says_what_to_do(digits: ImageDataset, tmp_path: Path) -> None:
+    with store_with(tmp_path, digits) as store, pytest.raises(UsageError, match="rsbench sweep --method dssn"):
+        choose_checkpoints(store, tmp_path, digits, NOTHING, checkpoint=None)
+
+
+def test_a_checkpoint_of_another_data_set_method_or_sigma_is_refused(
+    trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path
+) -> None:
+    np.savez(
+        tmp_path / "other.npz", test_images=np.zeros((20, 1, 8, 8), np.uint8), test_labels=np.arange(20) % 10, q=16
+    )
+    with pytest.raises(CheckpointError, match=r"was trained on digits .*, not on other"):
+        check_suits(trained["ssn"], load_npz(tmp_path / "other.npz"), NOTHING)
+    with pytest.raises(CheckpointError, match="was trained by ssn, not by dssn"):
+        check_suits(trained["ssn"], digits, Foreign(method="dssn"))
+    with pytest.raises(CheckpointError, match=r"at sigma 0.5, not at 1"):
+        check_suits(trained["ssn"], digits, Foreign(sigma=1.0))
+    check_suits(trained["ssn"], digits, Foreign(method="ssn", sigma=0.5))
+
+
+def test_a_checkpoint_file_that_is_gone_or_changed_is_refused(
+    trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path
+) -> None:
+    with store_with(tmp_path, digits, trained["ssn"]) as store:
+        [record] = store.checkpoints()
+    assert load_known(record, tmp_path).sha256 == trained["ssn"].sha256
+    file = Path(record.path)
+    file.write_bytes(file.read_bytes()[:-4] + b"0000")
+    with pytest.raises(CheckpointError, match="no longer holds checkpoint"):
+        load_known(record, tmp_path)
+    file.unlink()
+    with pytest.raises(CheckpointError, match="give its file with --checkpoint"):
+        load_known(record, tmp_path)
+
+
+def test_a_foreign_file_needs_its_noise_named_and_is_then_certified(digits: ImageDataset, tmp_path: Path) -> None:
+    file = tmp_path / "network.pt"
+    torch.manual_seed(0)
+    torch.save({"state_dict": build_backbone("mlp", 10, digits.info.shape).state_dict()}, file)
+    with pytest.raises(UsageError, match="name it with --method and --sigma"):
+        load_file(file, digits, NOTHING)
+    with pytest.raises(UsageError, match="unknown architecture 'vit'"):
+        load_file(file, digits, Foreign(method="uniform", sigma=0.5, architecture="vit"))
+    checkpoint = load_file(file, digits, Foreign(method="uniform", sigma=0.5))
+    assert checkpoint.header.dataset_fingerprint is None
+    with store_with(tmp_path, digits) as store:
+        certify(store, digits, checkpoint)
+        [run] = store.sealed_runs()
+    assert run.training_seed is None
+    assert run.done == 60
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (replace(OPTIONS, n_estimate=9), r"--n 9 can certify nothing at --alpha 0.001.*: 10 would do"),
+        (replace(OPTIONS, n_estimate=0), r"--n 0 can certify nothing"),
+        (replace(OPTIONS, failure_probability=1e-9, n_estimate=20), r"--n 20 can certify nothing.*: 30 would do"),
+        (replace(OPTIONS, n_select=0), "--n0 0 selects no class"),
+        (replace(OPTIONS, failure_probability=0.0), "--alpha 0 is not a failure probability"),
+        (replace(OPTIONS, failure_probability=1.5), "--alpha 1.5 is not a failure probability"),
+        (replace(OPTIONS, images="first:446"), "the data set has only 445 images"),
+        (replace(OPTIONS, batch_size=-1), "--batch-size -1 is not a positive number"),
+    ],
+)
+def test_options_that_can_certify_nothing_are_refused(
+    options: CertifyOptions, message: str, trained: dict[str, Checkpoint], digits: ImageDataset
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        plan_run(trained["ssn"], "x", digits, options)
+
+
+def test_dssn_needs_no_budget_and_ignores_the_noise_seed(trained: dict[str, Checkpoint], digits: ImageDataset) -> None:
+    plans = [plan_run(trained["dssn"], "x", digits, replace(OPTIONS, noise_seed=seed)) for seed in (None, 7)]
+    assert plans[0].spec.budget is None
+    assert plans[0].spec == plans[1].spec
+
+
+def test_images_on_no_grid_have_no_dssn_certificate(tmp_path: Path, trained: dict[str, Checkpoint]) -> None:
+    images = np.random.default_rng(0).random((20, 1, 8, 8), dtype=np.float32)
+    np.savez(tmp_path / "floats.npz", test_images=images, test_labels=np.arange(20) % 10)
+    dataset = load_npz(tmp_path / "floats.npz")
+    file = tmp_path / "network.pt"
+    torch.save(build_backbone("mlp", 10, dataset.info.shape).state_dict(), file)
+    with pytest.raises(UsageError, match="needs images on a grid k/q, and these lie on none"):
+        load_file(file, dataset, Foreign(method="dssn", sigma=0.5))
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(trained: dict[str, Checkpoint], tmp_path: Path) -> None:
+    path = save_checkpoint(trained["ssn"], tmp_path)
+    assert path.name == f"{trained['ssn'].sha256}.safetensors"
+    assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -1,0 +1,126 @@
+"""A sweep from end to end: train what is missing, certify what is missing, and keep what is finished."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsbench.data.dataset import ImageDataset
+from rsbench.data.npz import load_npz
+from rsbench.errors import UsageError
+from rsbench.jobs.certify import CertifyOptions
+from rsbench.jobs.estimate import estimate_sweep
+from rsbench.jobs.sweep import SweepOptions, run_sweep, sweep_spec, training_data, trials, untrained
+from rsbench.store.store import Store
+from tests.fixtures.trained import Interrupter, Listener, store_with, stored_rows
+
+OPTIONS = SweepOptions(
+    methods=("dssn", "uniform"),
+    sigmas=(0.5,),
+    seeds=(0, 1),
+    epochs=2,
+    certify=CertifyOptions(images="first:60", n_select=64, n_estimate=200),
+)
+
+
+def sweep(store: Store, home: Path, digits: ImageDataset, listener: Listener) -> None:
+    run_sweep(store, home, digits, OPTIONS, workers=2, watcher=listener)
+
+
+@pytest.mark.slow
+def test_a_sweep_trains_certifies_and_then_has_nothing_to_do(
+    digits: ImageDataset, tmp_path: Path, ray_nodes: str
+) -> None:
+    with store_with(tmp_path, digits) as store:
+        before = estimate_sweep(store, tmp_path, digits, OPTIONS, workers=2)
+        assert (before.trials, before.epochs, before.runs, before.images) == (4, 8, 4, 240)
+        # Two runs of L = ⌊2·√3·0.5·16⌋ = 27 bases, two of 64 + 200 votes.
+        assert before.passes == 60 * 2 * (27 + 264)
+        assert before.seconds is None
+
+        listener = Listener()
+        sweep(store, tmp_path, digits, listener)
+        assert listener.lines == ["training 4 trials: 8 epochs", "end", "certifying: 240 images", "end"]
+        assert {(run.method, run.training_seed) for run in store.sealed_runs()} == {
+            (method, seed) for method in ("dssn", "uniform") for seed in (0, 1)
+        }
+
+        rows = stored_rows(store)
+        again = Listener()
+        sweep(store, tmp_path, digits, again)
+        assert again.lines == []
+        assert stored_rows(store) == rows
+        after = estimate_sweep(store, tmp_path, digits, OPTIONS, workers=2)
+        assert (after.trials, after.runs, after.passes, after.seconds) == (0, 0, 0, 0.0)
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_ends_with_the_rows_of_one_never_interrupted(
+    digits: ImageDataset, tmp_path: Path, ray_nodes: str
+) -> None:
+    """Ctrl-C once while training, once while certifying."""
+    with store_with(tmp_path / "whole", digits) as store:
+        sweep(store, tmp_path / "whole", digits, Listener())
+        whole = stored_rows(store)
+    home = tmp_path / "cut"
+    with store_with(home, digits) as store:
+        for after in (5, 80):
+            with pytest.raises(KeyboardInterrupt):
+                sweep(store, home, digits, Interrupter(after=after))
+        sweep(store, home, digits, Listener())
+        assert stored_rows(store) == whole
+
+
+@pytest.mark.slow
+def test_a_trial_whose_checkpoint_file_is_gone_is_trained_again_to_the_same_bytes(
+    digits: ImageDataset, tmp_path: Path, ray_nodes: str
+) -> None:
+    options = replace(OPTIONS, methods=("dssn",), seeds=(0,))
+    specs = trials(sweep_spec(options, digits), digits)
+    with store_with(tmp_path, digits) as store:
+        assert untrained(store, tmp_path, specs) == specs
+        run_sweep(store, tmp_path, digits, options, workers=1, watcher=Listener())
+        assert untrained(store, tmp_path, specs) == []
+        [file] = (tmp_path / "checkpoints").iterdir()
+        file.unlink()
+        assert untrained(store, tmp_path, specs) == specs
+        run_sweep(store, tmp_path, digits, options, workers=1, watcher=Listener())
+        assert file.is_file()
+        assert len(store.sealed_runs()) == 1
+
+
+def test_trials_are_the_grid_method_by_method(digits: ImageDataset) -> None:
+    specs = trials(sweep_spec(OPTIONS, digits), digits)
+    assert [(s.method, s.seed, s.measure.levels) for s in specs] == [
+        ("dssn", 0, 27),
+        ("dssn", 1, 27),
+        ("uniform", 0, None),
+        ("uniform", 1, None),
+    ]
+    assert [s.measure.offsets_seed for s in specs[:2]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (replace(OPTIONS, epochs=0), "--epochs 0 trains nothing"),
+        (replace(OPTIONS, seeds=(2**32,)), "--seed 4294967296 is out of range"),
+        (replace(OPTIONS, certify=CertifyOptions(n_estimate=5)), "--n 5 can certify nothing"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused(options: SweepOptions, message: str, digits: ImageDataset) -> None:
+    with pytest.raises(UsageError, match=message):
+        sweep_spec(options, digits)
+
+
+def test_a_sigma_that_leaves_dssn_one_split_is_refused(digits: ImageDataset) -> None:
+    with pytest.raises(UsageError, match=r"sigma 0.02 leaves dssn with 1 splits at q = 16: it needs at least 2"):
+        trials(sweep_spec(replace(OPTIONS, sigmas=(0.02,)), digits), digits)
+
+
+def test_a_data_set_without_training_images_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "test-only.npz"
+    np.savez(file, test_images=np.zeros((4, 1, 8, 8), np.uint8), test_labels=np.arange(4))
+    with pytest.raises(UsageError, match=r"test-only.npz has no training images here: certify a checkpoint of yours"):
+        training_data(load_npz(file))
