@@ -1,0 +1,108 @@
+"""Certified accuracy as a function of the radius: step curves, exact at every radius that they hold."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from rsbench.errors import UsageError
+from rsbench.records import FloatArray, RunRecord
+from rsbench.report.configuration import Configuration, certificate_of, configurations, run_radii, seed_of
+from rsbench.report.leaderboard import NORMS
+from rsbench.report.protocol import Protocol, protocol_of
+from rsbench.theory.metrics import certified_accuracy
+
+MOST_STEPS = 200
+
+CURVE_COLUMNS = (
+    "group", "dataset", "images", "method", "title", "variant", "certificate", "norm", "ball", "budget", "sigma",
+    "line", "seeds", "radius", "certified_accuracy",
+)  # fmt: skip
+
+
+def curve_frame(runs: Sequence[RunRecord], norm: str) -> pd.DataFrame:
+    """The curves of sealed runs whose certificate holds in `norm`: one row a point.
+
+    `line` is "mean" for the mean over the seeds of a configuration, else the fingerprint of a single run; a
+    configuration of one seed has only its mean. `seeds` lists the seeds of the line between spaces. A line begins at
+    radius 0 and ends at certified accuracy 0. Between its points an open ball's curve keeps the value of the point
+    before (`step-after`), a closed ball's takes that of the point after (`step-before`).
+
+    A line of more than MOST_STEPS steps is thinned to that many, each as low as the lowest that it stands for.
+    Raises UsageError for an unknown norm, StoreError for runs of a newer version.
+    """
+    if norm not in NORMS:
+        raise UsageError(f"unknown norm {norm!r}: choose from {', '.join(NORMS)}")
+    by_protocol: dict[Protocol, list[RunRecord]] = defaultdict(list)
+    for run in runs:
+        if norm in certificate_of(run).norms:
+            by_protocol[protocol_of(run)].append(run)
+    frames = [
+        frame
+        for protocol, members in by_protocol.items()
+        for configuration in configurations(members)
+        for frame in _configuration_frames(configuration, protocol, norm)
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(CURVE_COLUMNS))
+
+
+def step_curve(runs: Sequence[RunRecord]) -> tuple[FloatArray, FloatArray]:
+    """The steps of the mean certified accuracy of runs of one configuration: radii, ascending from 0, and values.
+
+    See `curve_frame` for what lies between the points.
+    """
+    ball = certificate_of(runs[0]).ball
+    corners = np.unique(np.concatenate([[0.0], *(run_radii(run) for run in runs)]))
+    if ball == "closed":
+        # At the last radius a closed ball still certifies: the curve falls to 0 right after it.
+        corners = np.append(corners, np.nextafter(corners[-1], np.inf))
+    counts = [certified_accuracy(run_radii(run), run.image_count, corners, ball) * run.image_count for run in runs]
+    values = np.sum(np.rint(counts), axis=0) / sum(run.image_count for run in runs)
+    return _thinned(corners, values, ball)
+
+
+def _thinned(radii: FloatArray, values: FloatArray, ball: Literal["open", "closed"]) -> tuple[FloatArray, FloatArray]:
+    if len(radii) <= MOST_STEPS:
+        return radii, values
+    # The first and the last point stand for themselves, the others in stretches of nearly equal length.
+    bounds = np.unique(np.linspace(1, len(radii) - 1, MOST_STEPS - 1).round().astype(np.int64))
+    first = np.concatenate([[0], bounds])
+    last = np.concatenate([[0], bounds[1:] - 1, [len(radii) - 1]])
+    # Values fall, so that of a stretch's last point is its lowest. It is drawn over the whole stretch: rightwards from
+    # its first radius for an open ball, leftwards from its last radius for a closed one.
+    return radii[first if ball == "open" else last], values[last]
+
+
+def _configuration_frames(configuration: Configuration, protocol: Protocol, norm: str) -> list[pd.DataFrame]:
+    runs = configuration.runs
+    lines: list[tuple[str, Sequence[RunRecord]]] = [("mean", runs)]
+    if len(runs) > 1:
+        lines += [(run.fingerprint, [run]) for run in runs]
+    return [_line_frame(configuration, protocol, norm, line, members) for line, members in lines]
+
+
+def _line_frame(
+    configuration: Configuration, protocol: Protocol, norm: str, line: str, runs: Sequence[RunRecord]
+) -> pd.DataFrame:
+    approach = configuration.approach
+    radii, values = step_curve(runs)
+    facts = {
+        "group": protocol.heading,
+        "dataset": protocol.dataset,
+        "images": protocol.images,
+        "method": approach.method,
+        "title": approach.title,
+        "variant": approach.variant,
+        "certificate": approach.certificate,
+        "norm": norm,
+        "ball": approach.theorem.ball,
+        "budget": approach.budget,
+        "sigma": configuration.sigma,
+        "line": line,
+        "seeds": " ".join(str(seed_of(run)) for run in runs),
+        "radius": radii,
+        "certified_accuracy": values,
+    }
+    return pd.DataFrame(facts, columns=list(CURVE_COLUMNS))

@@ -1,0 +1,58 @@
+"""Which runs may be ranked together: those on the same data and the same images, and no others."""
+
+from dataclasses import dataclass
+
+from rsbench.records import RunRecord
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A data set, told by its content, and the images that were chosen of it.
+
+    `images` is the canonical text of a specification, `images_label` the same for people. `dataset_images` is how many
+    images the data set has, `image_count` how many were chosen.
+    """
+
+    dataset: str
+    fingerprint: str
+    dataset_images: int
+    images: str
+    image_count: int
+
+    @property
+    def images_label(self) -> str:
+        """The chosen images in words."""
+        return images_label(self.images, self.image_count, self.dataset_images)
+
+    @property
+    def heading(self) -> str:
+        """One line: data set, images, and the first 12 digits of the data's fingerprint."""
+        return f"{self.dataset} · {self.images_label} · data {self.fingerprint[:12]}"
+
+
+def protocol_of(run: RunRecord) -> Protocol:
+    """The protocol that a run followed."""
+    return Protocol(run.dataset.name, run.dataset.fingerprint, run.dataset.images, run.images, run.image_count)
+
+
+def images_label(canonical: str, count: int, dataset_images: int) -> str:
+    """The images of a canonical text `START:STOP:STEP` or `I,J,…` in words, as in "every 100th image (100 images)"."""
+    if count == dataset_images:
+        return f"all {count:,} images"
+    if ":" not in canonical:
+        return f"{count:,} listed images"
+    start, stop, step = map(int, canonical.split(":"))
+    if count == 1:
+        return f"image {start:,} alone"
+    if step == 1:
+        return f"first {count:,} images" if start == 0 else f"images {start:,} to {stop - 1:,}"
+    reaches_the_end = stop - 1 + step >= dataset_images
+    if start == 0 and reaches_the_end:
+        return f"every {_ordinal(step)} image ({count:,} images)"
+    return f"every {_ordinal(step)} image from {start:,} to {stop - 1:,}"
+
+
+def _ordinal(number: int) -> str:
+    teen = number % 100 in (11, 12, 13)
+    ending = "th" if teen else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"

@@ -1,0 +1,70 @@
+"""The runs of a store, for a reader who keeps no connection open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rsbench.errors import RsbenchError
+from rsbench.methods import METHODS
+from rsbench.records import RunRecord
+from rsbench.report.configuration import seed_of
+from rsbench.store.store import Store
+
+__all__ = ["Report", "RsbenchError", "RunRecord", "open_report", "select_runs"]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The runs of a store: sealed ones, oldest first, and those that were begun and not sealed."""
+
+    sealed: tuple[RunRecord, ...]
+    incomplete: tuple[RunRecord, ...]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the data sets that sealed runs are on."""
+        return sorted({run.dataset.name for run in self.sealed})
+
+    @property
+    def methods(self) -> dict[str, str]:
+        """Names and titles of the methods of sealed runs, in the order of the table of methods."""
+        present = {run.method for run in self.sealed}
+        known = {name: method.title for name, method in METHODS.items() if name in present}
+        return known | {name: name for name in sorted(present - known.keys())}
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds that sealed runs count under."""
+        return sorted({seed_of(run) for run in self.sealed})
+
+    @property
+    def sigmas(self) -> list[float]:
+        """σ of sealed runs."""
+        return sorted({run.sigma for run in self.sealed})
+
+
+def open_report(location: str) -> Report:
+    """The runs of the store at a path or `sqlite:///FILE`.
+
+    Raises UsageError when there is none, StoreError when it cannot be read or its schema is not this code's.
+    """
+    with Store.open_existing(location) as store:
+        return Report(tuple(store.sealed_runs()), tuple(store.incomplete_runs()))
+
+
+def select_runs(
+    runs: Sequence[RunRecord],
+    *,
+    dataset: str | None = None,
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    sigmas: Sequence[float] = (),
+) -> list[RunRecord]:
+    """The runs that match; an empty or missing filter lets all through."""
+    return [
+        run
+        for run in runs
+        if dataset in (None, run.dataset.name)
+        and (not methods or run.method in methods)
+        and (not seeds or seed_of(run) in seeds)
+        and (not sigmas or run.sigma in sigmas)
+    ]

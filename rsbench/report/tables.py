@@ -1,0 +1,89 @@
+"""Boards and curves as frames of text, for a page: Markdown in the cells, numbers rounded down."""
+
+import pandas as pd
+
+from rsbench.report.leaderboard import Cell, Group, Leaderboard, Row
+from rsbench.report.numbers import percent_down, plain_markdown, radius_text, sigma_text, spread_text
+
+
+def board_table(board: Leaderboard, group: Group) -> pd.DataFrame:
+    """A group's rows, best first: method, what was drawn, seeds, and a column for each number in bold where best.
+
+    Certified accuracies are in percent; each stands with its spread and σ, which has an asterisk where it was selected.
+    """
+    columns: dict[str, list[str]] = {
+        "Method": [_method(row) for row in group.rows],
+        "Votes": [row.approach.budget for row in group.rows],
+    }
+    if board.select_best:
+        columns["Seeds"] = [str(_seed_count(row)) for row in group.rows]
+    else:
+        columns["σ"] = [sigma_text(row.clean.configuration.sigma) for row in group.rows]
+        columns["Seed"] = [" ".join(map(str, row.clean.configuration.seeds)) for row in group.rows]
+        columns["Run"] = [row.clean.configuration.runs[0].fingerprint[:12] for row in group.rows]
+    columns["Clean"] = _numbers([row.clean for row in group.rows], board, radius=False)
+    for i, radius in enumerate(board.radii):
+        columns[f"r = {radius}"] = _numbers([row.cells[i] for row in group.rows], board, radius=False)
+    columns["ACR"] = _numbers([row.average_radius for row in group.rows], board, radius=True)
+    return pd.DataFrame(columns)
+
+
+def theorem_table(board: Leaderboard) -> pd.DataFrame:
+    """What makes the numbers of each method true: certificate, theorem, ball, threat model, votes."""
+    lines = []
+    for row in (row for group in board.groups for row in group.rows):
+        theorem = row.approach.theorem
+        lines.append(
+            {
+                "Method": row.approach.title,
+                "Certificate": theorem.name,
+                "Theorem": theorem.source,
+                "Ball": f"{theorem.ball} {board.norm}",
+                "Holds on": plain_markdown(theorem.threat_model),
+                "Votes": row.approach.budget,
+            }
+        )
+    return pd.DataFrame(lines).drop_duplicates(ignore_index=True)
+
+
+def curve_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The means of a curve frame as numbers to read: radii to three decimals and percent to one, rounded down."""
+    means = frame[frame["line"] == "mean"]
+    table = pd.DataFrame(
+        {
+            "Method": means["title"],
+            "σ": means["sigma"],
+            "Radius": [float(radius_text(radius)) for radius in means["radius"]],
+            "Certified accuracy (%)": [float(percent_down(share)) for share in means["certified_accuracy"]],
+            "Seeds": means["seeds"],
+            "Votes": means["budget"],
+            "Variant": means["variant"],
+        }
+    )
+    return table if (means["variant"] != "").any() else table.drop(columns="Variant")
+
+
+def _method(row: Row) -> str:
+    return (
+        f"{row.approach.title}  \n:small[:gray[{row.approach.variant}]]" if row.approach.variant else row.approach.title
+    )
+
+
+def _seed_count(row: Row) -> str:
+    return row.seeds_label.removesuffix("s").removesuffix(" seed")
+
+
+def _numbers(cells: list[Cell], board: Leaderboard, *, radius: bool) -> list[str]:
+    best = max(cell.value for cell in cells)
+    return [_number(cell, board, radius=radius, is_best=cell.value == best > 0) for cell in cells]
+
+
+def _number(cell: Cell, board: Leaderboard, *, radius: bool, is_best: bool) -> str:
+    text = radius_text(cell.value) if radius else percent_down(cell.value)
+    text = f"**{text}**" if is_best else text
+    if cell.spread is not None and not radius:
+        text += f" :gray[{spread_text(cell.spread)}]"
+    if board.select_best:
+        mark = r" \*" if cell.sigma_selected else ""
+        text += f"  \n:small[:gray[σ {sigma_text(cell.configuration.sigma)}{mark}]]"
+    return text

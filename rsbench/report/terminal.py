@@ -1,0 +1,149 @@
+"""The leaderboard in a terminal."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.console import Group as Stack
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from rsbench.report.configuration import seed_of
+from rsbench.report.leaderboard import SELECTED_ON_TEST, Cell, Group, Leaderboard, Row
+from rsbench.report.numbers import count_text, percent_down, radius_text, sigma_text, spread_text
+
+_MEASURING = Console(width=10_000)
+# Columns before the numbers: the method, and on a board of single runs its σ, seed and fingerprint.
+_LEADING = {True: 1, False: 4}
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """A column of numbers: its cells in the order of the rows."""
+
+    heading: str
+    cells: tuple[Cell, ...]
+    text: Callable[[float], str]
+
+
+def leaderboard_table(board: Leaderboard, width: int = 80) -> RenderableType:
+    """The board for a terminal of `width` columns: a table for each protocol, then what makes its numbers true.
+
+    Certified accuracies are in percent, rounded down. The best of each column is bold. Columns that do not fit stand
+    in a further table below.
+    """
+    if not board.groups:
+        empty = f"no sealed run for {board.norm}: run rsbench sweep, or rsbench certify on a checkpoint of your own"
+        return Stack(Text(empty), *_incomplete(board))
+    about = f"Certified accuracy in % at {board.norm} radius r (pixel range [0, 1])"
+    parts: list[RenderableType] = [Text(about, style="dim"), Text()]
+    for group in board.groups:
+        parts.append(Text(group.protocol.heading, style="bold"))
+        parts += [*_tables(board, group, width), Text()]
+    return Stack(*parts, _legend(board), _theorems(board), *_incomplete(board))
+
+
+def _columns(board: Leaderboard, group: Group) -> list[_Column]:
+    rows = group.rows
+    certified = [
+        _Column(f"r = {radius}", tuple(row.cells[i] for row in rows), percent_down)
+        for i, radius in enumerate(board.radii)
+    ]
+    clean = _Column("clean†", tuple(row.clean for row in rows), percent_down)
+    return [clean, *certified, _Column("ACR", tuple(row.average_radius for row in rows), radius_text)]
+
+
+def _tables(board: Leaderboard, group: Group, width: int) -> Iterator[Table]:
+    columns = _columns(board, group)
+    while columns:
+        tables = (_table(board, group, columns[:count]) for count in range(len(columns), 0, -1))
+        fitting = next((table for table in tables if _width(table) <= width), _table(board, group, columns[:1]))
+        yield fitting
+        columns = columns[len(fitting.columns) - _LEADING[board.select_best] :]
+
+
+def _width(table: Table) -> int:
+    return Measurement.get(_MEASURING, _MEASURING.options, table).maximum
+
+
+def _table(board: Leaderboard, group: Group, columns: Sequence[_Column]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("method", no_wrap=True)
+    if not board.select_best:
+        for heading in ("σ", "seed", "run"):
+            table.add_column(heading, justify="left" if heading == "run" else "right", no_wrap=True)
+    for column in columns:
+        table.add_column(column.heading, justify="right", no_wrap=True)
+    for i, row in enumerate(group.rows):
+        run = [] if board.select_best else _run_cells(row)
+        numbers = [_number(column, column.cells[i], with_sigma=board.select_best) for column in columns]
+        table.add_row(_method(row, group, board), *run, *numbers)
+    return table
+
+
+def _method(row: Row, group: Group, board: Leaderboard) -> Text:
+    approach = row.approach
+    budgets = {other.approach.budget for other in group.rows if other.approach.method == approach.method}
+    drawn = "exact" if approach.n_estimate is None else f"n {approach.n_estimate:,}"
+    below = []
+    if len(budgets) > 1 and approach.n_estimate is not None:
+        below = [f"n0 {approach.n_select:,} · {drawn}", f"α {approach.failure_probability:g}"]
+    elif board.select_best:
+        below = [drawn]
+    if board.select_best:
+        below[-1] += f" · {row.seeds_label}"
+    return Text.assemble(approach.title, *((f"\n{line}", "dim") for line in (*below, approach.variant) if line))
+
+
+def _run_cells(row: Row) -> list[str]:
+    (run,) = row.clean.configuration.runs
+    return [sigma_text(run.sigma), str(seed_of(run)), run.fingerprint[:12]]
+
+
+def _number(column: _Column, cell: Cell, *, with_sigma: bool) -> Text:
+    is_best = cell.value == max(other.value for other in column.cells) > 0
+    text = Text(column.text(cell.value), style="bold" if is_best else "")
+    if cell.spread is not None and column.text is percent_down:
+        text.append(f" {spread_text(cell.spread)}", style="not bold dim")
+    if with_sigma:
+        mark = " *" if cell.sigma_selected else ""
+        text.append(f"\nσ {sigma_text(cell.configuration.sigma)}{mark}", style="not bold dim")
+    return text
+
+
+def _theorems(board: Leaderboard) -> Table:
+    titles: dict[str, list[str]] = defaultdict(list)
+    for row in (row for group in board.groups for row in group.rows):
+        titles[_facts(board, row)].append(row.approach.title)
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for facts, names in titles.items():
+        table.add_row(Text(", ".join(dict.fromkeys(names)), style="dim"), Text(facts, style="dim"))
+    return table
+
+
+def _facts(board: Leaderboard, row: Row) -> str:
+    theorem = row.approach.theorem
+    ball = f"{theorem.ball} {board.norm} ball, {theorem.threat_model}"
+    return f"{theorem.name}: {theorem.source}; {ball}; {row.approach.budget}"
+
+
+def _legend(board: Leaderboard) -> Text:
+    spread = "± standard deviation over seeds; " if board.select_best else ""
+    text = Text(f"{spread}† abstention = wrong; ACR: average certified radius", style="dim")
+    if board.any_selected:
+        text.append(f"\n* {SELECTED_ON_TEST}", style="not dim")
+    return text.append("\n")
+
+
+def _incomplete(board: Leaderboard) -> list[RenderableType]:
+    if not board.incomplete:
+        return []
+    verb = "is" if board.incomplete == 1 else "are"
+    return [
+        Text(f"{count_text(board.incomplete, 'run')} {verb} incomplete and not shown: the same command resumes them")
+    ]
