@@ -1,0 +1,69 @@
+"""The leaderboard."""
+
+import streamlit as st
+
+from dashboards.filters import Filters
+from rsbench.report.leaderboard import SELECTED_ON_TEST, Leaderboard, leaderboard, leaderboard_frame
+from rsbench.report.numbers import DEFAULT_RADII, count_text, plain_markdown, split_radii
+from rsbench.report.runs import Report
+from rsbench.report.tables import board_table, theorem_table
+
+INTRODUCTION = (
+    "Share of images that are classified correctly **and** certified at radius *r*. "
+    "Only runs on the same data and the same images are ranked together."
+)
+
+
+def show(report: Report, chosen: Filters) -> None:
+    """Draw the page below its filters. Raises UsageError for radii that are none."""
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        radii = st.text_input(
+            "Radii, between commas", DEFAULT_RADII, key="radii", bind="query-params", width=260,
+            help="In units of the pixel range [0, 1]",
+        )  # fmt: skip
+        each_run = st.toggle("Every run in a row of its own", key="all", bind="query-params")
+    board = leaderboard(
+        chosen.apply(report.sealed),
+        norm=chosen.norm,
+        radii=split_radii(radii),
+        incomplete=len(report.incomplete),
+        select_best=not each_run,
+    )
+    if board.groups:
+        _groups(board)
+    else:
+        st.info(
+            f"No sealed run with a certificate for {chosen.norm} matches these filters.",
+            icon=":material/filter_alt_off:",
+        )
+    if board.incomplete:
+        verb = "is" if board.incomplete == 1 else "are"
+        st.caption(f"{count_text(board.incomplete, 'run')} {verb} incomplete and not shown.")
+
+
+def _groups(board: Leaderboard) -> None:
+    for group in board.groups:
+        st.subheader(plain_markdown(group.protocol.dataset), anchor=False)
+        st.caption(f"{group.protocol.images_label} · data `{group.protocol.fingerprint[:12]}`")
+        st.table(board_table(board, group), border="horizontal")
+    st.caption(_legend(board))
+    if board.any_selected:
+        st.caption(rf"\* {SELECTED_ON_TEST}.")
+    with st.expander("What makes these numbers true", icon=":material/verified:"):
+        st.table(theorem_table(board), border="horizontal")
+    st.download_button(
+        "Download as CSV",
+        leaderboard_frame(board).to_csv(index=False),
+        file_name=f"leaderboard-{board.norm}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _legend(board: Leaderboard) -> str:
+    spread = "± standard deviation over seeds. " if board.select_best else ""
+    return (
+        f"Percent of all images, rounded down; the best of a column is bold. {spread}"
+        "Clean: correct without a perturbation; an abstention counts as wrong. ACR: average certified radius."
+    )
