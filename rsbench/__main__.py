@@ -1,0 +1,5 @@
+"""`python -m rsbench`."""
+
+from rsbench.cli.main import main
+
+main()

@@ -1,0 +1,40 @@
+"""`rsbench dashboard`: the board in a browser."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from rsbench.bundled import bundled
+from rsbench.cli import options as o
+from rsbench.cli.output import say
+from rsbench.errors import UsageError
+
+
+def dashboard(
+    port: Annotated[int, typer.Option(envvar="RSBENCH_PORT", help="Port on this machine.")] = 8501,
+    address: Annotated[
+        str, typer.Option(envvar="RSBENCH_ADDRESS", help="Address to listen on: 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    db: o.Database = None,
+) -> None:
+    """Serve the leaderboard and the certified-accuracy curves until Ctrl-C."""
+    if not 1 <= port <= 65535:
+        raise UsageError(f"--port {port}: give a number from 1 to 65535")
+    location = o.database(db)
+    say(f"results in {location}; open http://{'localhost' if address == '127.0.0.1' else address}:{port} (Ctrl-C ends)")
+    pages = bundled("dashboards")
+    command = [sys.executable, "-m", "streamlit", "run", str(pages / "app.py")]
+    flags = {
+        "server.port": str(port),
+        "server.address": address,
+        "server.headless": "true",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "server.fileWatcherType": "none",
+        "theme.base": str(pages / "theme.toml"),
+    }
+    command += [f"--{name}={value}" for name, value in flags.items()]
+    # The server takes this process's place, so that every signal reaches it and none leaves it behind.
+    os.execve(command[0], command, os.environ | {"RSBENCH_DB": location})  # noqa: S606

@@ -1,0 +1,157 @@
+"""Options that several commands share, and where a value comes from: flag, RSBENCH_*, the TOML file, the default."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from rsbench.errors import UsageError
+
+Dataset = Annotated[
+    str | None,
+    typer.Option(envvar="RSBENCH_DATASET", help="digits, fashion-mnist, imagenet, or the path of an .npz file."),
+]
+DataRoot = Annotated[
+    Path | None, typer.Option(envvar="RSBENCH_DATA_ROOT", help="Folder that holds the data set (default ./data).")
+]
+Images = Annotated[
+    str | None,
+    typer.Option(envvar="RSBENCH_IMAGES", help="Which images: all, first:COUNT, every:STEP, or a file of indices."),
+]
+SelectionVotes = Annotated[
+    int | None, typer.Option("--n0", envvar="RSBENCH_N0", help="Votes that select the class (default 100).")
+]
+EstimationVotes = Annotated[
+    int | None, typer.Option("--n", envvar="RSBENCH_N", help="Fresh votes that certify it (default by data set).")
+]
+Alpha = Annotated[
+    float | None,
+    typer.Option(
+        "--alpha", envvar="RSBENCH_ALPHA", help="Probability that a certificate is wrong, one-sided (default 0.001)."
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(envvar="RSBENCH_BATCH_SIZE", help="Rows of a batch: part of a run's identity (default by network)."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(envvar="RSBENCH_WORKERS", help="Ray workers; 0 certifies in this process (default: the cores)."),
+]
+Device = Annotated[
+    str | None, typer.Option(envvar="RSBENCH_DEVICE", help="cpu or cuda (default: cuda where it is usable).")
+]
+Config = Annotated[Path | None, typer.Option(envvar="RSBENCH_CONFIG", help="TOML file with any of these options.")]
+Database = Annotated[
+    str | None,
+    typer.Option("--db", envvar="RSBENCH_DB", help="Database file (default $RSBENCH_HOME/results.db)."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the work and its estimated time, and do nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, in full precision.")]
+
+T = TypeVar("T", str, int, float)
+
+
+class Settings:
+    """The values of a TOML file, under the flags and the environment."""
+
+    def __init__(self, file: Path | None, known: tuple[str, ...]) -> None:
+        """Raises UsageError when the file cannot be read, or has a key that is no option."""
+        self._file = file
+        self._values: dict[str, Any] = {}
+        if file is None:
+            return
+        try:
+            self._values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"--config {file} cannot be read: {error}") from error
+        for key in self._values:
+            if key not in known:
+                raise UsageError(f"{file}: unknown key {key!r}: choose from {', '.join(known)}")
+
+    def pick(self, key: str, flag: T | None, default: T) -> T:
+        """The flag (or its environment variable), else the file's value, else the default."""
+        chosen = self.maybe(key, flag, type(default))
+        return default if chosen is None else chosen
+
+    def maybe(self, key: str, flag: T | None, kind: type[T]) -> T | None:
+        """The same without a default. Raises UsageError when the file's value is of another type."""
+        if flag is not None or key not in self._values:
+            return flag
+        value = self._values[key]
+        if kind is str and isinstance(value, list):
+            return kind(",".join(map(str, value)))
+        if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
+            return kind(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+            raise UsageError(f"{self._file}: {key} = {value!r} is not of the type {kind.__name__}")
+        return kind(value)
+
+    def path(self, key: str, flag: Path | None) -> Path | None:
+        """The same for a path; in the file it is text."""
+        text = self.maybe(key, None if flag is None else str(flag), str)
+        return None if text is None else Path(text)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The distinct words between commas."""
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def sigmas(text: str) -> tuple[float, ...]:
+    """The distinct standard deviations between commas. Raises UsageError unless all are positive numbers."""
+    values = []
+    for word in names(text):
+        try:
+            value = float(word)
+        except ValueError as error:
+            raise UsageError(f"--sigma {word}: not a number") from error
+        if not 0.0 < value < float("inf"):
+            raise UsageError(f"--sigma {word}: a standard deviation must be greater than 0")
+        values.append(value)
+    if not values:
+        raise UsageError("--sigma names no standard deviation: give numbers between commas, such as 0.25,0.5")
+    return tuple(dict.fromkeys(values))
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """The distinct seeds between commas. Raises UsageError unless all are whole numbers ≥ 0."""
+    words = names(text)
+    for word in words:
+        if not word.isdecimal():
+            raise UsageError(f"--seed {word}: give whole numbers ≥ 0, such as 0,1,2")
+    if not words:
+        raise UsageError("--seed names no seed: give whole numbers between commas, such as 0,1,2")
+    return tuple(dict.fromkeys(map(int, words)))
+
+
+def home() -> Path:
+    """$RSBENCH_HOME, where the database and the checkpoints lie: ./.rsbench by default."""
+    return Path(os.environ.get("RSBENCH_HOME") or ".rsbench")
+
+
+def database(location: str | None) -> str:
+    """The database to use."""
+    return location or str(home() / "results.db")
+
+
+def worker_count(workers: int | None) -> int:
+    """The number of workers: by default one for each core that this process may use. Raises UsageError below 0."""
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers < 0:
+        raise UsageError(f"--workers {workers}: give 0 or more")
+    return workers
+
+
+def device_name(device: str | None) -> str:
+    """The device to use. Raises UsageError when it is unknown or not usable here."""
+    from rsbench.models.device import default_device, prepare_device
+
+    chosen = device or default_device()
+    if chosen not in ("cpu", "cuda"):
+        raise UsageError(f"--device {chosen}: choose cpu or cuda")
+    prepare_device(chosen)
+    return chosen

@@ -1,0 +1,81 @@
+"""Progress on stderr: a live bar with an estimate where there is a terminal, a log line now and then where not."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+# Seconds between two log lines.
+_QUIET = 5.0
+
+
+class ProgressLine:
+    """A `rsbench.jobs.watcher.Watcher` that tells the user."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._what = ""
+        self._unit = ""
+        self._total = 0
+        self._done = 0
+        self._started = 0.0
+        self._spoke = 0.0
+
+    def begin(self, what: str, total: int, unit: str) -> None:
+        """A stretch of work begins."""
+        self._what, self._total, self._unit, self._done = what, total, unit, 0
+        self._started = self._spoke = time.monotonic()
+        if not self._console.is_terminal:
+            self.say(f"{what}: {total:,} {unit}")
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[detail]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(what, total=total, detail="")
+        self._bar.start()
+
+    def advance(self, amount: int, detail: str = "") -> None:
+        """Some of it is done."""
+        self._done += amount
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, advance=amount, detail=detail)
+            return
+        now = time.monotonic()
+        if now - self._spoke >= _QUIET:
+            self._spoke = now
+            remaining = (now - self._started) / max(1, self._done) * (self._total - self._done)
+            self.say(
+                f"{self._what}: {self._done:,}/{self._total:,} {self._unit}, ETA {remaining:.0f} s {detail}".rstrip()
+            )
+
+    def end(self) -> None:
+        """The stretch is over."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        seconds = time.monotonic() - self._started
+        self.say(f"{self._what}: {self._done:,} of {self._total:,} {self._unit} in {seconds:.1f} s")
+
+    def say(self, line: str) -> None:
+        """One line of prose."""
+        print(line, file=sys.stderr, flush=True)

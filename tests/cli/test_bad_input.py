@@ -1,0 +1,123 @@
+"""What bad input gets: one line on stderr that says what to do, the right exit code, and nothing half-written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsbench.cli.main import run
+from rsbench.data.dataset import ImageDataset
+from rsbench.jobs.checkpoints import save_checkpoint
+from rsbench.models.checkpoint import Checkpoint
+from tests.fixtures.trained import store_with
+
+
+def refused(arguments: str, capfd: pytest.CaptureFixture[str], *, code: int = 2) -> str:
+    """The one line that a command ends in."""
+    assert run(arguments.split()) == code
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("rsbench: ")
+    assert told.err.count("\n") == 1
+    return told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("sweep", "no --method: choose from cohen, uniform, ssn, dssn"),
+        ("sweep --method dsn", "unknown method 'dsn': choose from cohen, uniform, ssn, dssn"),
+        ("sweep --method dssn --dataset digit", "unknown dataset 'digit': choose from digits, fashion-mnist, imagenet"),
+        ("sweep --method dssn --dataset missing.npz", "no file missing.npz"),
+        ("sweep --method dssn --sigma 0", "--sigma 0: a standard deviation must be greater than 0"),
+        ("sweep --method dssn --sigma=-1", "--sigma -1: a standard deviation must be greater than 0"),
+        ("sweep --method dssn --sigma nan", "--sigma nan: a standard deviation must be greater than 0"),
+        ("sweep --method dssn --sigma half", "--sigma half: not a number"),
+        ("sweep --method dssn --sigma ,", "--sigma names no standard deviation"),
+        ("sweep --method dssn --seed 1.5", "--seed 1.5: give whole numbers"),
+        ("sweep --method dssn --seed ,", "--seed names no seed"),
+        ("sweep --method dssn --seed 4294967296", "--seed 4294967296 is out of range"),
+        ("sweep --method dssn --epochs 0", "--epochs 0 trains nothing"),
+        ("sweep --method dssn --epochs ten", "Invalid value for '--epochs'"),
+        ("sweep --method dssn --workers=-1", "--workers -1: give 0 or more"),
+        (
+            "sweep --method dssn --n 9",
+            "--n 9 can certify nothing at --alpha 0.001, not even a unanimous vote: 10 would",
+        ),
+        ("sweep --method ssn --n0 0", "--n0 0 selects no class"),
+        ("sweep --method ssn --alpha 1", "--alpha 1 is not a failure probability"),
+        ("sweep --method ssn --images first:0", "--images first:0: '0' is not a positive whole number"),
+        ("sweep --method ssn --images some", "--images some: no such form or file"),
+        ("sweep --method ssn --device tpu", "--device tpu: choose cpu or cuda"),
+        ("sweep --method ssn --config missing.toml", "--config missing.toml cannot be read"),
+        ("sweep --sigm 1", "No such option: --sigm"),
+        ("sweeep", "No such command 'sweeep'"),
+        ("certify", "no --dataset: choose digits, fashion-mnist, imagenet"),
+        ("certify --dataset digits --method nosuch", "unknown method 'nosuch'"),
+        ("certify --dataset digits", "no checkpoint of digits is known"),
+        ("certify --dataset digits --method uniform", "train one with rsbench sweep --method uniform --dataset digits"),
+        ("certify --dataset digits --checkpoint nosuch.pt", "--checkpoint nosuch.pt: no such file"),
+        ("certify --dataset digits --seed=-1", "--seed -1: give a whole number from 0"),
+        ("certify --dataset imagenet", "no folder data/val: give the folder that holds val/<wnid>/*.JPEG"),
+        ("certify --dataset fashion-mnist", "Fashion-MNIST was not found whole under data/FashionMNIST/raw"),
+        ("certify --dataset digits --db postgresql://u:secret@h/d", "postgresql is not supported by this version"),
+        ("leaderboard", "no results yet at"),
+        ("leaderboard --json --csv", "--json and --csv exclude each other"),
+        ("show abcdef", "no results yet at"),
+        ("db current", "no database at"),
+        ("dashboard --port 0", "--port 0: give a number from 1 to 65535"),
+    ],
+)
+def test_bad_input_is_one_line_with_exit_2(
+    arguments: str, message: str, home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(arguments, capfd)
+    assert message in line
+    assert "secret" not in line
+
+
+def test_a_refused_sweep_leaves_nothing_behind(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    refused("sweep --method dssn --n 5", capfd)
+    refused("sweep --method dssn --sigma 0.02", capfd)
+    assert not (home / "checkpoints").exists()
+    assert not (home / "tune").exists()
+
+
+def test_unknown_keys_and_types_of_a_config_file_are_refused(
+    home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "sweep.toml"
+    for text, message in (
+        ("methd = 'dssn'", "unknown key 'methd'"),
+        ("method = 'dssn'\nepochs = 'ten'", "epochs = 'ten' is not of the type int"),
+        ("method = 'dssn'\nn0 = true", "n0 = True is not of the type int"),
+        ("method =", "cannot be read"),
+    ):
+        config.write_text(text)
+        assert message in refused(f"sweep --config {config}", capfd)
+
+
+def test_a_checkpoint_of_another_data_set_measure_or_network_is_refused_before_a_run_begins(
+    home: Path, trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = save_checkpoint(trained["ssn"], tmp_path)
+    np.savez(tmp_path / "other.npz", test_images=np.zeros((9, 1, 8, 8), np.uint8), test_labels=np.arange(9), q=16)
+    assert "was trained on digits" in refused(f"certify --dataset other.npz --checkpoint {file}", capfd)
+    assert "was trained by ssn" in refused(f"certify --dataset digits --method dssn --checkpoint {file}", capfd)
+    assert "at sigma 0.5, not at 2" in refused(f"certify --dataset digits --sigma 2 --checkpoint {file}", capfd)
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(file.read_bytes()[:1000])
+    assert "damaged" in refused(f"certify --dataset digits --checkpoint {damaged}", capfd)
+    with store_with(home, digits) as store:
+        assert store.incomplete_runs() == []
+
+
+def test_a_database_that_is_newer_full_or_no_database_ends_with_exit_1(
+    home: Path, trained: dict[str, Checkpoint], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.db").write_text("not a database, but long enough to look like a file of some other kind" * 9)
+    assert "not a database" in refused(f"leaderboard --db {tmp_path}/text.db", capfd, code=1)
+    assert "not a database" in refused(f"db upgrade --db {tmp_path}/text.db", capfd, code=1)
+    (tmp_path / "file").write_text("")
+    line = refused(f"sweep --method ssn --workers 0 --db {tmp_path}/file/results.db", capfd, code=1)
+    assert "cannot be made" in line
