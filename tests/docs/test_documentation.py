@@ -1,0 +1,108 @@
+"""The documentation says what the program does: commands, options, tables, formats, examples, links."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import ray.autoscaler
+import typer.main
+import yaml
+
+from rsbench.cli.main import app
+from rsbench.methods import METHODS
+from rsbench.store.tables import metadata
+from rsbench.votes_format import encode_votes
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(group: Any = None, name: str = "rsbench") -> Iterator[tuple[str, Any]]:
+    """Every command with its full name."""
+    group = group or typer.main.get_command(app)
+    for word, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{name} {word}")
+        else:
+            yield f"{name} {word}", command
+
+
+def flags(command: Any) -> set[str]:
+    """The long flags of a command."""
+    return {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")} - {"--help"}
+
+
+def section(name: str) -> str:
+    """What the documentation says of a command."""
+    match = re.search(rf"^## {re.escape(name)}\n(.*?)(?=^## |\Z)", COMMANDS, re.MULTILINE | re.DOTALL)
+    assert match, f"docs/commands.md has no section {name}"
+    return match[1]
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=[name for name, _ in commands()])
+def test_every_command_is_documented_with_every_option_and_no_other(name: str, command: Any) -> None:
+    documented = set(re.findall(r"`(--[a-z0-9-]+)", section(name)))
+    assert flags(command) <= documented
+    assert documented - flags(command) <= {"--all"}
+
+
+def test_no_section_is_of_a_command_that_is_not() -> None:
+    assert set(re.findall(r"^## (rsbench .*)$", COMMANDS, re.MULTILINE)) == {name for name, _ in commands()}
+
+
+def examples() -> list[str]:
+    """Every line of a code block that runs rsbench."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+            found += [line for line in block.splitlines() if line.startswith("rsbench ")]
+    return found
+
+
+@pytest.mark.parametrize("example", examples())
+def test_every_example_is_a_command_line_that_parses(example: str) -> None:
+    words = shlex.split(example, comments=True)
+    known = dict(commands())
+    name = next(n for n in (" ".join(words[:3]), " ".join(words[:2])) if n in known)
+    known[name].make_context(name, words[len(name.split()) :])
+
+
+def test_the_readme_names_every_method() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z]+)` \|", readme, re.MULTILINE)) == set(METHODS)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_table_is_described() -> None:
+    store = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", store, re.MULTILINE)
+    assert set(re.findall(r"`([a-z_]+)`", " ".join(rows))) == set(metadata.tables)
+
+
+def test_the_documented_reader_reads_votes() -> None:
+    source = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "store.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert source
+    names: dict[str, Any] = {}
+    exec(source[1], names)  # noqa: S102 - this is the documentation's own code
+    counts_RK = np.array([[60, 0, 4], [99, 1, 0], [900, 90, 10]], dtype=np.int64)
+    np.testing.assert_array_equal(names["read_votes"](encode_votes(counts_RK)), counts_RK)
+    wide_RK = np.zeros((2, 70_000), dtype=np.int64)
+    wide_RK[:, [5, 69_999]] = [[1, 2], [3, 4]]
+    np.testing.assert_array_equal(names["read_votes"](encode_votes(wide_RK)), wide_RK)
+
+
+def test_the_cluster_file_is_one_that_ray_understands() -> None:
+    schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(yaml.safe_load((ROOT / "ray_cluster.yaml").read_text(encoding="utf-8")), schema)
