@@ -89,7 +89,8 @@ class CertificationSpec(Spec):
 
     `images` is the canonical text of the chosen indices (see `rsbench.data.subset`). Images are cut into chunks of
     `chunk_images` in that order, and the noisy copies of a chunk are packed into batches of `batch_size`: both change
-    which batch a copy stands in, so both belong to the identity. `budget` is None where the law is enumerated.
+    which batch a copy stands in, so both belong to the identity. `noise` names how noise is keyed and drawn. `budget`
+    is None where the law is enumerated.
     """
 
     method: str
@@ -105,6 +106,7 @@ class CertificationSpec(Spec):
     chunk_images: int = Field(ge=1)
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32"] = "fp32"
+    noise: Literal["philox-block100-float32"] = "philox-block100-float32"
 
     @model_validator(mode="after")
     def _budget_belongs_to_sampling(self) -> Self:

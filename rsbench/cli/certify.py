@@ -61,7 +61,7 @@ def certify(
     chosen_dataset = settings.maybe("dataset", dataset, str)
     if chosen_dataset is None:
         raise UsageError("no --dataset: choose digits, fashion-mnist, imagenet, or the path of an .npz file")
-    worker_count = o.worker_count(settings.maybe("workers", workers, int))
+    asked = o.check_workers(settings.maybe("workers", workers, int))
     noise_seed = settings.maybe("seed", seed, int)
     if noise_seed is not None and not 0 <= noise_seed < 2**32:
         raise UsageError(f"--seed {noise_seed}: give a whole number from 0 to {2**32 - 1}")
@@ -83,6 +83,8 @@ def certify(
         architecture=settings.maybe("architecture", architecture, str),
         offsets_seed=settings.pick("offsets_seed", offsets_seed, 0),
     )
+    device = o.device_name(settings.maybe("device", device, str))
+    worker_count = o.default_workers(device) if asked is None else asked
     options = CertifyOptions(
         images=settings.maybe("images", images, str),
         n_select=settings.pick("n0", n0, 100),
@@ -90,7 +92,7 @@ def certify(
         failure_probability=settings.pick("alpha", alpha, 0.001),
         noise_seed=noise_seed,
         batch_size=settings.maybe("batch_size", batch_size, int),
-        device=o.device_name(settings.maybe("device", device, str)),
+        device=device,
     )
     opened = Store.look_into if dry_run else Store.create_or_open
     with opened(o.database(db)) as store:

@@ -38,7 +38,9 @@ BatchSize = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(envvar="RSBENCH_WORKERS", help="Ray workers; 0 certifies in this process (default: the cores)."),
+    typer.Option(
+        envvar="RSBENCH_WORKERS", help="Ray workers; 0 certifies in this process (default: the GPUs or the cores)."
+    ),
 ]
 Device = Annotated[
     str | None, typer.Option(envvar="RSBENCH_DEVICE", help="cpu or cuda (default: cuda where it is usable).")
@@ -137,13 +139,20 @@ def database(location: str | None) -> str:
     return location or str(home() / "results.db")
 
 
-def worker_count(workers: int | None) -> int:
-    """The number of workers: by default one for each core that this process may use. Raises UsageError below 0."""
-    if workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if workers < 0:
+def check_workers(workers: int | None) -> int | None:
+    """Raises UsageError for fewer than 0 workers."""
+    if workers is not None and workers < 0:
         raise UsageError(f"--workers {workers}: give 0 or more")
     return workers
+
+
+def default_workers(device: str) -> int:
+    """One worker for each GPU, or for each core that this process may use."""
+    if device == "cuda":
+        from rsbench.models.device import count_gpus
+
+        return count_gpus()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def device_name(device: str | None) -> str:

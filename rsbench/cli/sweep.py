@@ -57,7 +57,7 @@ def sweep(
         method_named(name)
     sigmas = o.sigmas(settings.pick("sigma", sigma, _DEFAULT_SIGMAS))
     seeds = o.seeds(settings.pick("seed", seed, _DEFAULT_SEEDS))
-    worker_count = o.worker_count(settings.maybe("workers", workers, int))
+    asked = o.check_workers(settings.maybe("workers", workers, int))
 
     # torch and Ray take seconds to import: bad input is told first.
     from rsbench.data.registry import load_dataset
@@ -67,6 +67,8 @@ def sweep(
     from rsbench.store.store import Store
 
     data = load_dataset(settings.pick("dataset", dataset, "digits"), settings.path("data_root", data_root))
+    device = o.device_name(settings.maybe("device", device, str))
+    worker_count = o.default_workers(device) if asked is None else asked
     options = SweepOptions(
         methods=methods,
         sigmas=sigmas,
@@ -78,7 +80,7 @@ def sweep(
             n_estimate=settings.maybe("n", n, int),
             failure_probability=settings.pick("alpha", alpha, 0.001),
             batch_size=settings.maybe("batch_size", batch_size, int),
-            device=o.device_name(settings.maybe("device", device, str)),
+            device=device,
         ),
     )
     location = o.database(db)

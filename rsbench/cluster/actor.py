@@ -17,6 +17,11 @@ class VotingActor:
         self._fingerprint: str | None = None
         self._counter: VoteCounter | None = None
 
+    # The one call that Ray may repeat: it waits until an actor that died runs again.
+    @ray.method(max_task_retries=-1)
+    def ready(self) -> None:
+        """Answers when the actor runs."""
+
     def count(
         self, fingerprint: str, work: "list[ray.ObjectRef[CertificationWork]]", chunk: Chunk, pixels_NCHW: Pixels
     ) -> ChunkVotes:

@@ -1,7 +1,7 @@
 """The certification scheduler: chunks to actors, votes back, whatever dies on the way."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import ray
@@ -35,7 +35,7 @@ def vote_counting(workers: int, device: str) -> Iterator[CountChunks]:
     with ray_session(workers):
         actors = [start_actor(device) for _ in range(workers)]
         try:
-            yield lambda work, chunks, load: _count_on_actors(actors, work, chunks, load)
+            yield _Pool(actors).count
         finally:
             for actor in actors:
                 ray.kill(actor)
@@ -47,30 +47,74 @@ def _count_in_process(work: CertificationWork, chunks: Sequence[Chunk], load: Lo
         yield counter.count(chunk, load(chunk.indices))
 
 
-def _count_on_actors(
-    actors: Sequence[ActorHandle[VotingActor]], work: CertificationWork, chunks: Sequence[Chunk], load: LoadPixels
-) -> Iterator[ChunkVotes]:
-    """Ray's own retries are off: a chunk whose actor died is queued again here, and any actor may take it."""
-    work_ref = ray.put(work)
-    fingerprint = work.spec.fingerprint()
-    waiting = deque(chunks)
-    attempts: Counter[int] = Counter()
-    in_flight: dict[ray.ObjectRef[ChunkVotes], tuple[ActorHandle[VotingActor], Chunk]] = {}
-    idle = deque(actor for _ in range(_IN_FLIGHT) for actor in actors)
-    while waiting or in_flight:
-        while waiting and idle:
-            actor, chunk = idle.popleft(), waiting.popleft()
-            ref: ray.ObjectRef[ChunkVotes] = actor.count.remote(fingerprint, [work_ref], chunk, load(chunk.indices))
-            in_flight[ref] = (actor, chunk)
-        finished, _ = ray.wait(list(in_flight), num_returns=1)
-        actor, chunk = in_flight.pop(finished[0])
-        idle.append(actor)
+class _Pool:
+    """Hands chunks to the actors that run, however many of those that were asked for do.
+
+    An actor gets chunks once it has answered a first call, and again once it has answered after its death: one for
+    which the cluster has no room never holds a chunk. Ray's own retries are off; a chunk whose actor died is queued
+    again here, and any actor may take it.
+    """
+
+    def __init__(self, actors: Sequence[ActorHandle[VotingActor]]) -> None:
+        self._actors = actors
+        self._ready: set[int] = set()
+        self._starting: dict[ray.ObjectRef[None], int] = {}
+        self._failed_starts: Counter[int] = Counter()
+        for number in range(len(actors)):
+            self._call(number)
+
+    def count(self, work: CertificationWork, chunks: Sequence[Chunk], load: LoadPixels) -> Iterator[ChunkVotes]:
+        """The votes of the chunks. Raises what the run will always fail with, or IncompleteError."""
+        work_ref = ray.put(work)
+        fingerprint = work.spec.fingerprint()
+        waiting = deque(chunks)
+        attempts: Counter[int] = Counter()
+        in_flight: dict[ray.ObjectRef[ChunkVotes], tuple[int, Chunk]] = {}
+        while waiting or in_flight:
+            while waiting and (number := self._least_busy(in_flight.values())) is not None:
+                chunk = waiting.popleft()
+                ref: ray.ObjectRef[ChunkVotes] = self._actors[number].count.remote(
+                    fingerprint, [work_ref], chunk, load(chunk.indices)
+                )
+                in_flight[ref] = (number, chunk)
+            [finished], _ = ray.wait([*in_flight, *self._starting], num_returns=1)
+            if finished in self._starting:
+                self._answered(finished)
+                continue
+            number, chunk = in_flight.pop(finished)
+            try:
+                yield ray.get(finished)
+            except RayError as error:
+                attempts[chunk.number] += 1
+                _refuse_hopeless(error, chunk, attempts[chunk.number])
+                waiting.appendleft(chunk)
+                if isinstance(error, RayActorError) and number in self._ready:
+                    self._ready.remove(number)
+                    self._call(number)
+
+    def _call(self, number: int) -> None:
+        self._starting[self._actors[number].ready.remote()] = number
+
+    def _answered(self, ref: "ray.ObjectRef[None]") -> None:
+        number = self._starting.pop(ref)
         try:
-            yield ray.get(finished[0])
+            ray.get(ref)
         except RayError as error:
-            attempts[chunk.number] += 1
-            _refuse_hopeless(error, chunk, attempts[chunk.number])
-            waiting.appendleft(chunk)
+            self._failed_starts[number] += 1
+            if self._failed_starts[number] >= _ATTEMPTS:
+                reason = str(error).splitlines()[0]
+                raise IncompleteError(
+                    f"a worker did not start {_ATTEMPTS} times ({reason}): is this rsbench installed on every node?"
+                ) from error
+            self._call(number)
+            return
+        self._ready.add(number)
+
+    def _least_busy(self, in_flight: Iterable[tuple[int, Chunk]]) -> int | None:
+        """The actor with the fewest chunks, None when all that run have as many as they may."""
+        busy = Counter(number for number, _ in in_flight)
+        number = min(self._ready, key=lambda n: (busy[n], n), default=None)
+        return None if number is None or busy[number] >= _IN_FLIGHT else number
 
 
 def _refuse_hopeless(error: RayError, chunk: Chunk, attempts: int) -> None:

@@ -29,6 +29,11 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def count_gpus() -> int:
+    """How many CUDA devices this process sees."""
+    return torch.cuda.device_count()
+
+
 def describe_device(name: str) -> str:
     """The device's model, for a run's provenance."""
     return torch.cuda.get_device_name() if name == "cuda" else f"cpu ({torch.backends.cpu.get_cpu_capability()})"
