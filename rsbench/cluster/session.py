@@ -5,6 +5,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Ray reads this when it is imported. Its warnings are about itself, and what matters comes as an exception.
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
+
 import ray
 
 from rsbench.errors import IncompleteError
@@ -22,12 +25,14 @@ def ray_session(cpus: int) -> Iterator[None]:
     elsewhere = "RAY_ADDRESS" in os.environ
     try:
         ray.init(
+            # Without this Ray would join whichever cluster was last started on this machine.
+            address=None if elsewhere else "local",
             num_cpus=None if elsewhere else max(1, cpus),
             include_dashboard=None if elsewhere else False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, RuntimeError, OSError) as error:
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = os.environ.get("RAY_ADDRESS", "on this machine")
         raise IncompleteError(
             f"Ray did not start {where} ({str(error).splitlines()[0]}): see rsbench doctor"
