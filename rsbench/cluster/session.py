@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,8 @@ def ray_session(cpus: int) -> Iterator[None]:
         return
     elsewhere = "RAY_ADDRESS" in os.environ
     try:
+        if elsewhere:
+            _knock(os.environ["RAY_ADDRESS"])
         ray.init(
             # Without this Ray would join whichever cluster was last started on this machine.
             address=None if elsewhere else "local",
@@ -33,14 +36,19 @@ def ray_session(cpus: int) -> Iterator[None]:
             logging_level=logging.ERROR,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        where = os.environ.get("RAY_ADDRESS", "on this machine")
-        raise IncompleteError(
-            f"Ray did not start {where} ({str(error).splitlines()[0]}): see rsbench doctor"
-        ) from error
+        where = f"answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if elsewhere else "starts on this machine"
+        raise IncompleteError(f"no Ray {where} ({str(error).splitlines()[0]}): see rsbench doctor") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises OSError when nothing listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def cluster_resources() -> dict[str, float]:

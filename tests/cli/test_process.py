@@ -98,3 +98,16 @@ def test_help_names_every_command() -> None:
     done = subprocess.run([*RSBENCH, "--help"], capture_output=True, text=True, check=True)
     for command in ("sweep", "certify", "leaderboard", "show", "dashboard", "doctor", "db"):
         assert f" {command} " in done.stdout
+
+
+def test_a_ray_that_does_not_answer_is_told_at_once(
+    home: Path, digits: ImageDataset, trained: dict[str, Checkpoint]
+) -> None:
+    """Port 1 belongs to a service that no machine has run for decades."""
+    store_with(home, digits, trained["ssn"]).close()
+    command = [*RSBENCH, *"certify --dataset digits --method ssn --workers 1".split()]
+    environment = os.environ | {"RAY_ADDRESS": "127.0.0.1:1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 3
+    assert "no Ray answers at RAY_ADDRESS=127.0.0.1:1" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
