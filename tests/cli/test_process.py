@@ -105,7 +105,7 @@ def test_a_ray_that_does_not_answer_is_told_at_once(
 ) -> None:
     """Port 1 belongs to a service that no machine has run for decades."""
     store_with(home, digits, trained["ssn"]).close()
-    command = [*RSBENCH, *"certify --dataset digits --method ssn --workers 1".split()]
+    command = [*RSBENCH, *["certify", "--dataset", "digits", "--method", "ssn", "--workers", "1"]]
     environment = os.environ | {"RAY_ADDRESS": "127.0.0.1:1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 3
