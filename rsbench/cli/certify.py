@@ -94,13 +94,15 @@ def certify(
         batch_size=settings.maybe("batch_size", batch_size, int),
         device=device,
     )
-    opened = Store.look_into if dry_run else Store.create_or_open
-    with opened(o.database(db)) as store:
+    location = o.database(db)
+    # Whatever is refused is refused before a database is made.
+    with Store.look_into(location) as store:
         name = settings.maybe("checkpoint", checkpoint, str)
         chosen = choose_checkpoints(store, o.home(), data, foreign, checkpoint=name)
         planned = [plan_run(found, path, data, options) for found, path in chosen]
         if dry_run:
             tell_estimate(estimate_runs(store, planned, workers=worker_count), json)
             return
+    with Store.create_or_open(location) as store:
         finished = run_certification(store, data, planned, workers=worker_count, watcher=ProgressLine())
     tell_finished(finished, json)

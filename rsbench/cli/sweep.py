@@ -63,7 +63,7 @@ def sweep(
     from rsbench.data.registry import load_dataset
     from rsbench.jobs.certify import CertifyOptions
     from rsbench.jobs.estimate import estimate_sweep
-    from rsbench.jobs.sweep import SweepOptions, run_sweep
+    from rsbench.jobs.sweep import SweepOptions, plan_sweep, run_sweep
     from rsbench.store.store import Store
 
     data = load_dataset(settings.pick("dataset", dataset, "digits"), settings.path("data_root", data_root))
@@ -83,11 +83,12 @@ def sweep(
             device=device,
         ),
     )
+    planned = plan_sweep(options, data)
     location = o.database(db)
     if dry_run:
         with Store.look_into(location) as store:
-            tell_estimate(estimate_sweep(store, o.home(), data, options, workers=worker_count), json)
+            tell_estimate(estimate_sweep(store, o.home(), data, planned, workers=worker_count), json)
         return
     with Store.create_or_open(location) as store:
-        finished = run_sweep(store, o.home(), data, options, workers=worker_count, watcher=ProgressLine())
+        finished = run_sweep(store, o.home(), data, planned, workers=worker_count, watcher=ProgressLine())
     tell_finished(finished, json)

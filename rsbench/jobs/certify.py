@@ -71,6 +71,14 @@ def sample_budget(options: CertifyOptions, dataset: ImageDataset) -> SampleBudge
     return SampleBudget(n_select=options.n_select, n_estimate=n, failure_probability=alpha)
 
 
+def batch_size(options: CertifyOptions, architecture: str) -> int:
+    """Rows of a batch. Raises UsageError when they are not positive."""
+    rows = ARCHITECTURES[architecture].batch_size if options.batch_size is None else options.batch_size
+    if rows < 1:
+        raise UsageError(f"--batch-size {rows} is not a positive number")
+    return rows
+
+
 def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: CertifyOptions) -> PlannedRun:
     """The run of a checkpoint under the options. Raises UsageError when an option is out of range."""
     header, info = checkpoint.header, dataset.info
@@ -78,10 +86,6 @@ def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: 
     indices = choose_images(options.images or dataset.default_images, info.images)
     budget = None if method.enumerated else sample_budget(options, dataset)
     passes = header.measure.levels or (budget.n_select + budget.n_estimate if budget else 0)
-    architecture = ARCHITECTURES[header.architecture]
-    batch_size = architecture.batch_size if options.batch_size is None else options.batch_size
-    if batch_size < 1:
-        raise UsageError(f"--batch-size {batch_size} is not a positive number")
     noise_seed = options.noise_seed if options.noise_seed is not None else header.seed or 0
     spec = CertificationSpec(
         method=method.name,
@@ -94,8 +98,8 @@ def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: 
         budget=budget,
         # An enumerated run draws nothing, so no noise seed sets two of them apart.
         seed=(header.seed or 0) if budget is None else noise_seed,
-        batch_size=batch_size,
-        chunk_images=default_chunk_images(architecture.chunk_passes, passes),
+        batch_size=batch_size(options, header.architecture),
+        chunk_images=default_chunk_images(ARCHITECTURES[header.architecture].chunk_passes, passes),
         device="cuda" if options.device == "cuda" else "cpu",
     )
     return PlannedRun(spec, checkpoint, path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import indices_of
 from rsbench.jobs.certify import PlannedRun, missing_images
-from rsbench.jobs.sweep import SweepOptions, planned_runs, sweep_spec, training_data, trials, untrained
+from rsbench.jobs.sweep import PlannedSweep, planned_runs, untrained
 from rsbench.store.store import Store
 
 
@@ -23,21 +23,18 @@ class Estimate:
     seconds: float | None
 
 
-def estimate_sweep(store: Store, home: Path, dataset: ImageDataset, options: SweepOptions, *, workers: int) -> Estimate:
+def estimate_sweep(store: Store, home: Path, dataset: ImageDataset, sweep: PlannedSweep, *, workers: int) -> Estimate:
     """The work that a sweep would do; nothing is written."""
-    sweep = sweep_spec(options, dataset)
-    specs = trials(sweep, dataset)
-    training_data(dataset)
-    missing = untrained(store, home, specs)
-    trained = [spec for spec in specs if spec not in missing]
-    known = estimate_runs(store, planned_runs(store, home, dataset, trained, options.certify), workers=workers)
-    images = len(indices_of(sweep.images))
-    sampled = sweep.budget.n_select + sweep.budget.n_estimate
+    missing = untrained(store, home, sweep.trials)
+    trained = [spec for spec in sweep.trials if spec not in missing]
+    known = estimate_runs(store, planned_runs(store, home, dataset, trained, sweep.certify), workers=workers)
+    images = len(indices_of(sweep.spec.images))
+    sampled = sweep.spec.budget.n_select + sweep.spec.budget.n_estimate
     passes = known.passes + sum(images * (spec.measure.levels or sampled) for spec in missing)
-    speed = store.passes_per_second(dataset.default_architecture, options.certify.device)
+    speed = store.passes_per_second(dataset.default_architecture, sweep.certify.device)
     return Estimate(
         trials=len(missing),
-        epochs=sweep.epochs * len(missing),
+        epochs=sweep.spec.epochs * len(missing),
         runs=known.runs + len(missing),
         images=known.images + images * len(missing),
         passes=passes,

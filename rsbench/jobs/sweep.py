@@ -13,6 +13,7 @@ from rsbench.jobs.certify import (
     CertifyOptions,
     FinishedRun,
     PlannedRun,
+    batch_size,
     plan_run,
     run_certification,
     sample_budget,
@@ -27,10 +28,6 @@ from rsbench.specs import SweepSpec, TrainingSpec
 from rsbench.store.store import Store
 from rsbench.training.noise_augmentation import TrainingData
 
-DEFAULT_SIGMAS = (0.25, 0.5, 1.0)
-DEFAULT_SEEDS = (0, 1, 2)
-DEFAULT_EPOCHS = 30
-
 
 @dataclass(frozen=True)
 class SweepOptions:
@@ -43,28 +40,43 @@ class SweepOptions:
     certify: CertifyOptions
 
 
-def sweep_spec(options: SweepOptions, dataset: ImageDataset) -> SweepSpec:
-    """The sweep's identity. Raises UsageError when something in it is out of range."""
+@dataclass(frozen=True, eq=False)
+class PlannedSweep:
+    """A sweep that can be run: its trials method by method, and what they train on."""
+
+    spec: SweepSpec
+    trials: tuple[TrainingSpec, ...]
+    data: TrainingData
+    certify: CertifyOptions
+
+
+def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
+    """The sweep of these options; nothing is written.
+
+    Raises UsageError when something in them is out of range, or the data set has no training images.
+    """
     for seed in options.seeds:
         if not 0 <= seed < 2**32:
             raise UsageError(f"--seed {seed} is out of range: give whole numbers from 0 to {2**32 - 1}")
     if options.epochs < 1:
         raise UsageError(f"--epochs {options.epochs} trains nothing: give at least 1")
-    return SweepSpec(
+    batch_size(options.certify, dataset.default_architecture)
+    images = choose_images(options.certify.images or dataset.default_images, dataset.info.images)
+    spec = SweepSpec(
         methods=options.methods,
         dataset=dataset.info.name,
         dataset_fingerprint=dataset.info.fingerprint,
         sigmas=options.sigmas,
         seeds=options.seeds,
         epochs=options.epochs,
-        images=canonical(choose_images(options.certify.images or dataset.default_images, dataset.info.images)),
+        images=canonical(images),
         budget=sample_budget(options.certify, dataset),
     )
+    return PlannedSweep(spec, _trials(spec, dataset), training_data(dataset), options.certify)
 
 
-def trials(sweep: SweepSpec, dataset: ImageDataset) -> list[TrainingSpec]:
-    """The sweep's trials, method by method. Raises UsageError for an unknown method or a sigma that cannot be."""
-    return [
+def _trials(sweep: SweepSpec, dataset: ImageDataset) -> tuple[TrainingSpec, ...]:
+    return tuple(
         TrainingSpec(
             method=method.name,
             objective=method.objective,
@@ -78,7 +90,7 @@ def trials(sweep: SweepSpec, dataset: ImageDataset) -> list[TrainingSpec]:
         for method in map(method_named, sweep.methods)
         for sigma in sweep.sigmas
         for seed in sweep.seeds
-    ]
+    )
 
 
 def untrained(store: Store, home: Path, specs: Sequence[TrainingSpec]) -> list[TrainingSpec]:
@@ -92,20 +104,18 @@ def untrained(store: Store, home: Path, specs: Sequence[TrainingSpec]) -> list[T
 
 
 def run_sweep(
-    store: Store, home: Path, dataset: ImageDataset, options: SweepOptions, *, workers: int, watcher: Watcher
+    store: Store, home: Path, dataset: ImageDataset, sweep: PlannedSweep, *, workers: int, watcher: Watcher
 ) -> list[FinishedRun]:
     """Train what is missing, certify what is missing. Every finished trial and chunk is kept whatever happens next.
 
-    Raises IncompleteError when a trial or a chunk failed, DataError when there is nothing to train on.
+    Raises IncompleteError when a trial or a chunk failed.
     """
-    sweep = sweep_spec(options, dataset)
-    specs = trials(sweep, dataset)
-    missing = untrained(store, home, specs)
+    missing = untrained(store, home, sweep.trials)
     store.record_dataset(dataset.info)
-    store.record_sweep(sweep)
+    store.record_sweep(sweep.spec)
     if missing:
-        _train(store, home, dataset, sweep, missing, options.certify.device, workers, watcher)
-    planned = planned_runs(store, home, dataset, specs, options.certify)
+        _train(store, home, sweep, missing, workers, watcher)
+    planned = planned_runs(store, home, dataset, sweep.trials, sweep.certify)
     return run_certification(store, dataset, planned, workers=workers, watcher=watcher)
 
 
@@ -135,14 +145,15 @@ def training_data(dataset: ImageDataset) -> TrainingData:
 
 
 def _train(
-    store: Store, home: Path, dataset: ImageDataset, sweep: SweepSpec, specs: Sequence[TrainingSpec], device: str,
-    workers: int, watcher: Watcher,
-) -> None:  # fmt: skip
+    store: Store, home: Path, sweep: PlannedSweep, missing: Sequence[TrainingSpec], workers: int, watcher: Watcher
+) -> None:
+    device = sweep.certify.device
+
     def keep(spec: TrainingSpec, checkpoint: Checkpoint, epochs: tuple[EpochRecord, ...]) -> None:
         path = save_checkpoint(checkpoint, home)
         store.record_training(
             spec,
-            sweep=sweep,
+            sweep=sweep.spec,
             sha256=checkpoint.sha256,
             path=str(path.resolve()),
             header_json=checkpoint.header.canonical_json(),
@@ -150,12 +161,11 @@ def _train(
             provenance=provenance(device),
         )
 
-    data = training_data(dataset)
-    watcher.begin(f"training {len(specs)} trials", sum(spec.epochs for spec in specs), "epochs")
+    watcher.begin(f"training {len(missing)} trials", sum(spec.epochs for spec in missing), "epochs")
     try:
         train_trials(
-            specs,
-            data,
+            missing,
+            sweep.data,
             workers=workers,
             device=device,
             storage=home / "tune" / uuid.uuid4().hex,

@@ -79,8 +79,9 @@ def test_bad_input_is_one_line_with_exit_2(
 def test_a_refused_sweep_leaves_nothing_behind(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     refused("sweep --method dssn --n 5", capfd)
     refused("sweep --method dssn --sigma 0.02", capfd)
-    assert not (home / "checkpoints").exists()
-    assert not (home / "tune").exists()
+    refused("sweep --method dssn --batch-size 0", capfd)
+    refused("certify --dataset digits --method ssn", capfd)
+    assert not home.exists()
 
 
 def test_unknown_keys_and_types_of_a_config_file_are_refused(

@@ -11,7 +11,7 @@ from rsbench.data.npz import load_npz
 from rsbench.errors import UsageError
 from rsbench.jobs.certify import CertifyOptions
 from rsbench.jobs.estimate import estimate_sweep
-from rsbench.jobs.sweep import SweepOptions, run_sweep, sweep_spec, training_data, trials, untrained
+from rsbench.jobs.sweep import SweepOptions, plan_sweep, run_sweep, training_data, untrained
 from rsbench.store.store import Store
 from tests.fixtures.trained import Interrupter, Listener, store_with, stored_rows
 
@@ -25,7 +25,7 @@ OPTIONS = SweepOptions(
 
 
 def sweep(store: Store, home: Path, digits: ImageDataset, listener: Listener) -> None:
-    run_sweep(store, home, digits, OPTIONS, workers=2, watcher=listener)
+    run_sweep(store, home, digits, plan_sweep(OPTIONS, digits), workers=2, watcher=listener)
 
 
 @pytest.mark.slow
@@ -33,7 +33,7 @@ def test_a_sweep_trains_certifies_and_then_has_nothing_to_do(
     digits: ImageDataset, tmp_path: Path, ray_nodes: str
 ) -> None:
     with store_with(tmp_path, digits) as store:
-        before = estimate_sweep(store, tmp_path, digits, OPTIONS, workers=2)
+        before = estimate_sweep(store, tmp_path, digits, plan_sweep(OPTIONS, digits), workers=2)
         assert (before.trials, before.epochs, before.runs, before.images) == (4, 8, 4, 240)
         # Two runs of L = ⌊2·√3·0.5·16⌋ = 27 bases, two of 64 + 200 votes.
         assert before.passes == 60 * 2 * (27 + 264)
@@ -51,7 +51,7 @@ def test_a_sweep_trains_certifies_and_then_has_nothing_to_do(
         sweep(store, tmp_path, digits, again)
         assert again.lines == []
         assert stored_rows(store) == rows
-        after = estimate_sweep(store, tmp_path, digits, OPTIONS, workers=2)
+        after = estimate_sweep(store, tmp_path, digits, plan_sweep(OPTIONS, digits), workers=2)
         assert (after.trials, after.runs, after.passes, after.seconds) == (0, 0, 0, 0.0)
 
 
@@ -76,22 +76,21 @@ def test_an_interrupted_sweep_ends_with_the_rows_of_one_never_interrupted(
 def test_a_trial_whose_checkpoint_file_is_gone_is_trained_again_to_the_same_bytes(
     digits: ImageDataset, tmp_path: Path, ray_nodes: str
 ) -> None:
-    options = replace(OPTIONS, methods=("dssn",), seeds=(0,))
-    specs = trials(sweep_spec(options, digits), digits)
+    plan = plan_sweep(replace(OPTIONS, methods=("dssn",), seeds=(0,)), digits)
     with store_with(tmp_path, digits) as store:
-        assert untrained(store, tmp_path, specs) == specs
-        run_sweep(store, tmp_path, digits, options, workers=1, watcher=Listener())
-        assert untrained(store, tmp_path, specs) == []
+        assert untrained(store, tmp_path, plan.trials) == list(plan.trials)
+        run_sweep(store, tmp_path, digits, plan, workers=1, watcher=Listener())
+        assert untrained(store, tmp_path, plan.trials) == []
         [file] = (tmp_path / "checkpoints").iterdir()
         file.unlink()
-        assert untrained(store, tmp_path, specs) == specs
-        run_sweep(store, tmp_path, digits, options, workers=1, watcher=Listener())
+        assert untrained(store, tmp_path, plan.trials) == list(plan.trials)
+        run_sweep(store, tmp_path, digits, plan, workers=1, watcher=Listener())
         assert file.is_file()
         assert len(store.sealed_runs()) == 1
 
 
 def test_trials_are_the_grid_method_by_method(digits: ImageDataset) -> None:
-    specs = trials(sweep_spec(OPTIONS, digits), digits)
+    specs = plan_sweep(OPTIONS, digits).trials
     assert [(s.method, s.seed, s.measure.levels) for s in specs] == [
         ("dssn", 0, 27),
         ("dssn", 1, 27),
@@ -107,16 +106,17 @@ def test_trials_are_the_grid_method_by_method(digits: ImageDataset) -> None:
         (replace(OPTIONS, epochs=0), "--epochs 0 trains nothing"),
         (replace(OPTIONS, seeds=(2**32,)), "--seed 4294967296 is out of range"),
         (replace(OPTIONS, certify=CertifyOptions(n_estimate=5)), "--n 5 can certify nothing"),
+        (replace(OPTIONS, certify=CertifyOptions(batch_size=0)), "--batch-size 0 is not a positive number"),
     ],
 )
 def test_a_sweep_that_cannot_be_is_refused(options: SweepOptions, message: str, digits: ImageDataset) -> None:
     with pytest.raises(UsageError, match=message):
-        sweep_spec(options, digits)
+        plan_sweep(options, digits)
 
 
 def test_a_sigma_that_leaves_dssn_one_split_is_refused(digits: ImageDataset) -> None:
     with pytest.raises(UsageError, match=r"sigma 0.02 leaves dssn with 1 splits at q = 16: it needs at least 2"):
-        trials(sweep_spec(replace(OPTIONS, sigmas=(0.02,)), digits), digits)
+        plan_sweep(replace(OPTIONS, sigmas=(0.02,)), digits)
 
 
 def test_a_data_set_without_training_images_is_refused(tmp_path: Path) -> None:
