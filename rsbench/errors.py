@@ -29,3 +29,9 @@ class IncompleteError(RsbenchError):
     """The work stopped before its end; what was finished is kept, and the same command resumes."""
 
     exit_code = 3
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its name where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

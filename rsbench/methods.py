@@ -45,6 +45,9 @@ CERTIFICATES: MappingProxyType[str, Certificate] = MappingProxyType(
     {c.name: c for c in (GaussianL2(), LipschitzL1(), DeterministicL1())}
 )
 
+# 2·√3·σ·q splits must stay below 2³¹, which the offsets' generator needs; long before that nobody can visit them.
+_LARGEST_SIGMA_Q = 5e8
+
 
 def method_named(name: str) -> Method:
     """The method of that name. Raises UsageError when there is none."""
@@ -58,12 +61,16 @@ def measure_for(method: Method, sigma: float, *, q: int | None, offsets_seed: in
 
     Raises UsageError when σ is not positive, or DSSN is asked for images on no grid or for fewer than two splits.
     """
-    if not 0.0 < sigma < float("inf"):
-        raise UsageError(f"sigma must be a positive number, got {sigma:g}")
+    if not 1e-6 <= sigma <= 1e6:
+        raise UsageError(f"sigma must lie between 1e-6 and 1e6, in units of the pixel range, got {sigma:g}")
     if not method.enumerated:
         return MeasureSpec(family=method.family, sigma=sigma)
     if q is None:
         raise UsageError(f"{method.name} needs images on a grid k/q, and these lie on none: quantise them or use ssn")
+    if sigma * q > _LARGEST_SIGMA_Q:
+        raise UsageError(
+            f"sigma {sigma:g} is too large for {method.name} at q = {q}: it would visit over a billion splits"
+        )
     levels = deterministic_levels(sigma, q)
     if levels < 2:
         raise UsageError(f"sigma {sigma:g} leaves {method.name} with {levels} splits at q = {q}: it needs at least 2")

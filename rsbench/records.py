@@ -42,11 +42,12 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False)
 class ChunkVotes:
-    """The votes of a chunk, its images in the chunk's order, and the seconds that they took on the worker."""
+    """The votes of a chunk, its images in the chunk's order, the seconds that they took, and on what."""
 
     chunk: Chunk
     votes: Votes
     seconds: float
+    device: str
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ class RunRecord:
     """A certification run as the store tells it. The fields from `sealed_at` on are None until the run is sealed.
 
     `seed` keyed the noise of the votes; `training_seed` is the checkpoint's, None for a foreign one, as is
-    `training_json`, the specification of the trial that made it. `radii`: ascending radii of the images classified
+    `training_json`, the specification of the trial that made it. `provenances`: one, or several where it was resumed by
+    other code or on another machine. `radii`: ascending radii of the images classified
     correctly, under the declared certificate.
     """
 
@@ -150,7 +152,7 @@ class RunRecord:
     done: int
     spec_json: str
     training_json: str | None
-    provenance: Provenance
+    provenances: tuple[Provenance, ...]
     created_at: str
     worker_seconds: float
     sealed_at: str | None

@@ -77,6 +77,7 @@ class TrainingSpec(Spec):
     architecture: str
     measure: MeasureSpec
     seed: int = Field(ge=0, lt=2**32)
+    device: Literal["cpu", "cuda"]
     epochs: int = Field(ge=1)
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=0.05, gt=0)
@@ -133,4 +134,4 @@ class SweepSpec(Spec):
     seeds: tuple[int, ...] = Field(min_length=1)
     epochs: int = Field(ge=1)
     images: str
-    budget: SampleBudget
+    budget: SampleBudget | None

@@ -61,7 +61,6 @@ def upgrade() -> None:
         sa.Column("images", sa.Text(), nullable=False),
         sa.Column("image_count", sa.Integer(), nullable=False),
         sa.Column("spec", sa.Text(), nullable=False),
-        sa.Column("provenance", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Text(), nullable=False),
         sa.Column("worker_seconds", sa.Float(), nullable=False),
         sa.Column("sealed_at", sa.Text(), nullable=True),
@@ -95,7 +94,9 @@ def upgrade() -> None:
             ["sweep_fingerprint"], ["sweep.fingerprint"], name=op.f("fk_training_run_sweep_fingerprint_sweep")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_training_run")),
-        sa.UniqueConstraint("fingerprint", name=op.f("uq_training_run_fingerprint")),
+        sa.UniqueConstraint(
+            "fingerprint", "checkpoint_sha256", name=op.f("uq_training_run_fingerprint_checkpoint_sha256")
+        ),
     )
     op.create_table(
         "certified_curve",
@@ -136,6 +137,17 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "run_provenance",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("provenance", sa.Text(), nullable=False),
+        sa.Column("since", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["certification_run.id"], name=op.f("fk_run_provenance_run_id_certification_run")
+        ),
+        sa.PrimaryKeyConstraint("run_id", "number", name=op.f("pk_run_provenance")),
+    )
+    op.create_table(
         "training_epoch",
         sa.Column("training_run_id", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
@@ -151,6 +163,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("training_epoch")
+    op.drop_table("run_provenance")
     op.drop_table("image_votes")
     op.drop_table("image_result")
     op.drop_table("certified_curve")

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from rsbench.certification.plan import BLOCK, spec_prefixes
 from rsbench.data.dataset import Pixels
 from rsbench.data.unit import unit_images
-from rsbench.errors import CheckpointError
+from rsbench.errors import CheckpointError, UsageError
 from rsbench.models.checkpoint import Checkpoint
-from rsbench.models.device import prepare_device
+from rsbench.models.device import describe_device, prepare_device
 from rsbench.records import Chunk, ChunkVotes, DatasetInfo, Votes
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.measure import EnumeratedMeasure
@@ -63,6 +63,10 @@ class VoteCounter:
             for position, index in enumerate(chunk.indices):
                 self._vote(ballot, images_NCHW[position], index, position * rows)
             counts_TK = ballot.count()
+        except torch.OutOfMemoryError as error:
+            raise UsageError(
+                f"the device has no room for batches of {self._spec.batch_size}: lower --batch-size"
+            ) from error
         except (NonFiniteOutputError, WrongOutputShapeError) as error:
             raise CheckpointError(
                 f"checkpoint {self._spec.checkpoint_sha256[:12]} cannot be certified on images "
@@ -71,7 +75,8 @@ class VoteCounter:
         counts_NRK = counts_TK.numpy().reshape(len(chunk.indices), rows, self._info.classes)
         # Each row so far holds the votes between two prefixes.
         counts_NRK[:, 1:] = np.cumsum(counts_NRK[:, 1:], axis=1)
-        return ChunkVotes(chunk, Votes(counts_NRK, prefixes), time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return ChunkVotes(chunk, Votes(counts_NRK, prefixes), seconds, describe_device(self._spec.device))
 
     def _vote(self, ballot: Ballot, x_CHW: Tensor, index: int, first_tally: int) -> None:
         budget = self._spec.budget

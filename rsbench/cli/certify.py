@@ -81,7 +81,7 @@ def certify(
         method=method_name,
         sigma=settings.maybe("sigma", sigma, float),
         architecture=settings.maybe("architecture", architecture, str),
-        offsets_seed=settings.pick("offsets_seed", offsets_seed, 0),
+        offsets_seed=settings.maybe("offsets_seed", offsets_seed, int),
     )
     device = o.device_name(settings.maybe("device", device, str))
     worker_count = o.default_workers(device) if asked is None else asked

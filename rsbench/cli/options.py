@@ -3,7 +3,7 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -147,7 +147,11 @@ def check_workers(workers: int | None) -> int | None:
 
 
 def default_workers(device: str) -> int:
-    """One worker for each GPU, or for each core that this process may use."""
+    """One worker for each GPU or core: those of the cluster that RAY_ADDRESS names, else those of this machine."""
+    if "RAY_ADDRESS" in os.environ:
+        from rsbench.cluster.session import cluster_resources
+
+        return max(1, int(cluster_resources()["GPU" if device == "cuda" else "CPU"]))
     if device == "cuda":
         from rsbench.models.device import count_gpus
 
@@ -155,12 +159,16 @@ def default_workers(device: str) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def device_name(device: str | None) -> str:
-    """The device to use. Raises UsageError when it is unknown or not usable here."""
+def device_name(device: str | None) -> Literal["cpu", "cuda"]:
+    """The device to use. Raises UsageError when it is unknown, or not usable where the work runs on this machine."""
     from rsbench.models.device import default_device, prepare_device
 
     chosen = device or default_device()
-    if chosen not in ("cpu", "cuda"):
+    if chosen == "cpu":
+        return "cpu"
+    if chosen != "cuda":
         raise UsageError(f"--device {chosen}: choose cpu or cuda")
-    prepare_device(chosen)
-    return chosen
+    # The driver of a cluster needs no GPU; its workers check theirs.
+    if "RAY_ADDRESS" not in os.environ:
+        prepare_device(chosen)
+    return "cuda"

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from rsbench.cli import options as o
 from rsbench.cli.output import print_json, print_rich
@@ -45,7 +46,7 @@ def _as_json(record: RunRecord, training: TrainingRecord | None, results: list[I
         "images_done": record.done,
         "images": record.image_count,
         "summary": asdict(record.summary) if record.summary else None,
-        "provenance": asdict(record.provenance),
+        "provenances": [asdict(provenance) for provenance in record.provenances],
         "created_at": record.created_at,
         "sealed_at": record.sealed_at,
         "worker_seconds": record.worker_seconds,
@@ -87,13 +88,12 @@ def _facts(record: RunRecord, training: TrainingRecord | None) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    certificate, summary, provenance = CERTIFICATES[record.certificate], record.summary, record.provenance
+    certificate, summary = CERTIFICATES[record.certificate], record.summary
     budget = (
         f"every one of the {jsonlib.loads(record.spec_json)['measure']['levels']} bases, exact"
         if record.n_estimate is None
         else f"n0 = {record.n_select}, n = {record.n_estimate}, α = {record.failure_probability:g} (one-sided)"
     )
-    git = "no git checkout" if provenance.git_revision is None else provenance.git_revision[:12]
     rows = [
         ("run", record.fingerprint),
         ("state", f"sealed {record.sealed_at}" if summary else f"open: {record.done} of {record.image_count} images"),
@@ -114,13 +114,16 @@ def _facts(record: RunRecord, training: TrainingRecord | None) -> Table:
         rows.append(
             ("trained", f"{len(training.epochs)} epochs, loss {last.loss:.3f}, finished {training.finished_at}")
         )
-    rows += [
-        ("computed by", f"rsbench {provenance.rsbench_version}, {git}{', dirty' if provenance.git_dirty else ''}"),
-        ("on", f"{provenance.device}, {record.worker_seconds:.1f} worker seconds"),
-        ("with", ", ".join(f"{name} {number}" for name, number in provenance.versions.items())),
-    ]
+    for provenance in record.provenances:
+        git = "no git checkout" if provenance.git_revision is None else provenance.git_revision[:12]
+        rows += [
+            ("computed by", f"rsbench {provenance.rsbench_version}, {git}{', dirty' if provenance.git_dirty else ''}"),
+            ("on", provenance.device),
+            ("with", ", ".join(f"{name} {number}" for name, number in provenance.versions.items())),
+        ]
+    rows.append(("in", f"{record.worker_seconds:.1f} worker seconds"))
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     return table
 
 

@@ -1,8 +1,10 @@
 """The certification scheduler: chunks to actors, votes back, whatever dies on the way."""
 
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 from ray.actor import ActorHandle
@@ -10,9 +12,9 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from rsbench.certification.votes import CertificationWork, VoteCounter
 from rsbench.cluster.actor import VotingActor, start_actor
-from rsbench.cluster.session import ray_session
+from rsbench.cluster.session import ray_session, room
 from rsbench.data.dataset import Pixels
-from rsbench.errors import IncompleteError, RsbenchError
+from rsbench.errors import IncompleteError, RsbenchError, first_line
 from rsbench.records import Chunk, ChunkVotes
 
 LoadPixels = Callable[[Sequence[int]], Pixels]
@@ -21,6 +23,8 @@ CountChunks = Callable[[CertificationWork, Sequence[Chunk], LoadPixels], Iterato
 # One chunk computes while the next is on its way.
 _IN_FLIGHT = 2
 _ATTEMPTS = 3
+# Seconds without a single worker after which the user is told.
+_PATIENCE = 15.0
 
 
 @contextmanager
@@ -77,7 +81,7 @@ class _Pool:
                     fingerprint, [work_ref], chunk, load(chunk.indices)
                 )
                 in_flight[ref] = (number, chunk)
-            [finished], _ = ray.wait([*in_flight, *self._starting], num_returns=1)
+            finished = self._wait([*in_flight, *self._starting])
             if finished in self._starting:
                 self._answered(finished)
                 continue
@@ -92,6 +96,14 @@ class _Pool:
                     self._ready.remove(number)
                     self._call(number)
 
+    def _wait(self, refs: "list[ray.ObjectRef[Any]]") -> "ray.ObjectRef[Any]":
+        finished, _ = ray.wait(refs, num_returns=1, timeout=_PATIENCE if not self._ready else None)
+        if not finished:
+            # A cluster that grows on demand may need minutes for its first worker.
+            print(f"waiting for Ray to start a worker; the cluster has {room()}", file=sys.stderr, flush=True)
+            finished, _ = ray.wait(refs, num_returns=1)
+        return finished[0]
+
     def _call(self, number: int) -> None:
         self._starting[self._actors[number].ready.remote()] = number
 
@@ -102,7 +114,7 @@ class _Pool:
         except RayError as error:
             self._failed_starts[number] += 1
             if self._failed_starts[number] >= _ATTEMPTS:
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
                 raise IncompleteError(
                     f"a worker did not start {_ATTEMPTS} times ({reason}): is this rsbench installed on every node?"
                 ) from error
@@ -123,7 +135,7 @@ def _refuse_hopeless(error: RayError, chunk: Chunk, attempts: int) -> None:
     if isinstance(cause, RsbenchError):
         raise cause
     if attempts >= _ATTEMPTS:
-        reason = "its worker died" if isinstance(error, RayActorError) else str(cause).splitlines()[0]
+        reason = "its worker died" if isinstance(error, RayActorError) else first_line(cause)
         raise IncompleteError(
             f"images {chunk.indices[0]} to {chunk.indices[-1]} failed {attempts} times ({reason}): what is finished is "
             "kept, and the same command resumes"

@@ -6,12 +6,9 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Ray reads this when it is imported. Its warnings are about itself, and what matters comes as an exception.
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
-
 import ray
 
-from rsbench.errors import IncompleteError
+from rsbench.errors import IncompleteError, first_line
 
 
 @contextmanager
@@ -37,7 +34,7 @@ def ray_session(cpus: int) -> Iterator[None]:
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if elsewhere else "starts on this machine"
-        raise IncompleteError(f"no Ray {where} ({str(error).splitlines()[0]}): see rsbench doctor") from error
+        raise IncompleteError(f"no Ray {where} ({first_line(error)}): see rsbench doctor") from error
     try:
         yield
     finally:
@@ -54,5 +51,14 @@ def _knock(address: str) -> None:
 def cluster_resources() -> dict[str, float]:
     """CPUs and GPUs of the Ray that a command would use. Raises IncompleteError when Ray does not start."""
     with ray_session(1):
-        found = ray.cluster_resources()
+        return _resources()
+
+
+def room() -> str:
+    """The same of the Ray that this process is connected to, in words."""
+    return ", ".join(f"{amount:g} {name}" for name, amount in _resources().items())
+
+
+def _resources() -> dict[str, float]:
+    found = ray.cluster_resources()
     return {name: float(found.get(name, 0.0)) for name in ("CPU", "GPU")}

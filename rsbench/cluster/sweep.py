@@ -20,8 +20,9 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 from ray import tune
 
 from rsbench.cluster.session import ray_session
-from rsbench.errors import IncompleteError
+from rsbench.errors import IncompleteError, RsbenchError
 from rsbench.models.checkpoint import Checkpoint
+from rsbench.models.device import describe_device
 from rsbench.records import EpochRecord
 from rsbench.specs import TrainingSpec
 from rsbench.training.noise_augmentation import TrainingData, train
@@ -31,7 +32,7 @@ _FILE = "checkpoint.safetensors"
 _REPORTS = 10
 
 OnEpochs = Callable[[int], None]
-OnTrained = Callable[[TrainingSpec, Checkpoint, tuple[EpochRecord, ...]], None]
+OnTrained = Callable[[TrainingSpec, Checkpoint, tuple[EpochRecord, ...], str], None]
 
 
 def train_trials(
@@ -41,7 +42,7 @@ def train_trials(
     """Train every trial, calling `on_epochs` with the number of epochs newly done and `on_trained` with each result.
 
     `storage` is a scratch folder, which every node of a cluster must see; it is removed afterwards.
-    Raises IncompleteError when a trial failed, after all others have ended.
+    Raises IncompleteError when a trial failed, after all others have ended, and then also what `on_trained` raised.
     """
     # A failed trial is told in one line below, not as a traceback.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -59,6 +60,8 @@ def train_trials(
             ).fit()
     finally:
         shutil.rmtree(storage, ignore_errors=True)
+    if harvest.refusal:
+        raise harvest.refusal
     if harvest.failures:
         raise IncompleteError(
             f"{len(harvest.failures)} of {len(specs)} trials failed ({harvest.failures[0]}): the others are kept, and "
@@ -80,7 +83,10 @@ def _trial(config: dict[str, Any], data: TrainingData, device: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / _FILE).write_bytes(checkpoint.content)
         history = json.dumps([asdict(epoch) for epoch in epochs])
-        tune.report({"epochs_done": spec.epochs, "history": history}, checkpoint=tune.Checkpoint.from_directory(folder))
+        tune.report(
+            {"epochs_done": spec.epochs, "history": history, "device": describe_device(device)},
+            checkpoint=tune.Checkpoint.from_directory(folder),
+        )
 
 
 class _Harvest(tune.Callback):
@@ -92,6 +98,7 @@ class _Harvest(tune.Callback):
         self._on_trained = on_trained
         self._epochs_done: dict[str, int] = {}
         self.failures: list[str] = []
+        self.refusal: RsbenchError | OSError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune saves its callbacks in order to restore them, and a sweep is restored from the store."""
@@ -109,7 +116,12 @@ class _Harvest(tune.Callback):
         with trial.checkpoint.as_directory() as folder:
             content = (Path(folder) / _FILE).read_bytes()
         epochs = tuple(EpochRecord(**epoch) for epoch in json.loads(trial.last_result["history"]))
-        self._on_trained(spec, Checkpoint.parse(content, f"the trial {trial.trial_id}"), epochs)
+        checkpoint = Checkpoint.parse(content, f"the trial {trial.trial_id}")
+        try:
+            self._on_trained(spec, checkpoint, epochs, trial.last_result["device"])
+        # Tune would call it a failure of the trial.
+        except (RsbenchError, OSError) as error:
+            self.refusal = self.refusal or error
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Keep the last line of what went wrong."""

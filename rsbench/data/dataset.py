@@ -17,12 +17,12 @@ class ImageDataset(ABC):
 
     info: DatasetInfo
     labels_N: IntArray
-    """Default for `--images`, `--n` and `--architecture` on this data set."""
+    # What --images, --n and --architecture are on this data set unless they are given.
     default_images: str = "all"
     default_n: int = 1000
     default_architecture: str
+    # Mean and standard deviation by channel: the first layer of a network trained on this data set.
     normalisation: tuple[tuple[float, ...], tuple[float, ...]]
-    """Mean and standard deviation by channel: the first layer of a network trained on this data set."""
 
     @abstractmethod
     def pixels(self, indices: Sequence[int]) -> Pixels:

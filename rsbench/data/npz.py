@@ -12,6 +12,8 @@ from rsbench.data.dataset import ArrayDataset, Pixels
 from rsbench.errors import DataError
 from rsbench.records import IntArray
 
+_MOST_CLASSES = 1_000_000
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -33,6 +35,8 @@ def load_npz(file: Path) -> ArrayDataset:
         raise DataError(f"{file}: train images have the shape {train[0].shape[1:]}, test images {shape}")
     largest = max(int(labels.max()) for _, labels in filter(None, (test, train)))
     classes = _whole_number(file, "classes", arrays["classes"], 2) if "classes" in arrays else max(largest + 1, 2)
+    if classes > _MOST_CLASSES:
+        raise DataError(f"{file}: {classes:,} classes are more than {_MOST_CLASSES:,}: are these labels?")
     if largest >= classes:
         raise DataError(f"{file}: label {largest} is outside the {classes} classes 0..{classes - 1}")
     return ArrayDataset(

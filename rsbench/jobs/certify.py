@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rsbench.certification.plan import cut, default_chunk_images
 from rsbench.certification.results import certify_chunk
@@ -22,6 +23,8 @@ from rsbench.specs import CertificationSpec, SampleBudget
 from rsbench.store.store import Store
 from rsbench.theory.confidence import smallest_certifying_n
 
+_LARGEST_BATCH = 1_000_000
+
 
 @dataclass(frozen=True)
 class CertifyOptions:
@@ -33,7 +36,7 @@ class CertifyOptions:
     failure_probability: float = 0.001
     noise_seed: int | None = None
     batch_size: int | None = None
-    device: str = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,9 @@ def sample_budget(options: CertifyOptions, dataset: ImageDataset) -> SampleBudge
         raise UsageError(
             f"--alpha {alpha:g} is not a failure probability: give a number between 0 and 1, such as 0.001"
         )
+    for flag, votes in (("--n0", options.n_select), ("--n", n)):
+        if votes >= 2**32:
+            raise UsageError(f"{flag} {votes} is more votes than the store can hold: give fewer than {2**32:,}")
     if options.n_select < 1:
         raise UsageError(f"--n0 {options.n_select} selects no class: give at least 1 vote; papers use 100")
     if n < (needed := smallest_certifying_n(alpha)):
@@ -74,8 +80,8 @@ def sample_budget(options: CertifyOptions, dataset: ImageDataset) -> SampleBudge
 def batch_size(options: CertifyOptions, architecture: str) -> int:
     """Rows of a batch. Raises UsageError when they are not positive."""
     rows = ARCHITECTURES[architecture].batch_size if options.batch_size is None else options.batch_size
-    if rows < 1:
-        raise UsageError(f"--batch-size {rows} is not a positive number")
+    if not 1 <= rows <= _LARGEST_BATCH:
+        raise UsageError(f"--batch-size {rows} is out of range: give a number from 1 to {_LARGEST_BATCH:,}")
     return rows
 
 
@@ -100,7 +106,7 @@ def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: 
         seed=(header.seed or 0) if budget is None else noise_seed,
         batch_size=batch_size(options, header.architecture),
         chunk_images=default_chunk_images(ARCHITECTURES[header.architecture].chunk_passes, passes),
-        device="cuda" if options.device == "cuda" else "cpu",
+        device=options.device,
     )
     return PlannedRun(spec, checkpoint, path)
 
@@ -148,7 +154,7 @@ def run_certification(
         return [_finish(store, dataset, plan, _nothing_missing, watcher) for plan in planned]
     watcher.begin("certifying", missing, "images")
     try:
-        with vote_counting(workers, planned[0].spec.device) as count:
+        with vote_counting(min(workers, missing), planned[0].spec.device) as count:
             return [_finish(store, dataset, plan, count, watcher) for plan in planned]
     finally:
         watcher.end()
@@ -168,7 +174,7 @@ def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountC
     )
     chunks = cut(spec)
     total = sum(len(chunk.indices) for chunk in chunks)
-    run = store.open_run(spec, image_count=total, provenance=provenance(spec.device))
+    run = store.open_run(spec, image_count=total)
     if run.sealed:
         return FinishedRun(spec, None, 0)
     # A chunk is written whole, so its first image tells whether it is done.
@@ -176,7 +182,8 @@ def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountC
     work = CertificationWork(spec, dataset.info, plan.checkpoint)
     label = f"{spec.method} sigma {spec.measure.sigma:g} seed {header.seed if header.seed is not None else spec.seed}"
     for counted in count(work, missing, dataset.pixels):
-        store.write_chunk(run.id, certify_chunk(spec, dataset.info, dataset.labels_N, counted), counted.seconds)
+        results = certify_chunk(spec, dataset.info, dataset.labels_N, counted)
+        store.write_chunk(run.id, results, seconds=counted.seconds, provenance=provenance(counted.device))
         watcher.advance(len(counted.chunk.indices), label)
     return FinishedRun(spec, store.seal(run.id), sum(len(chunk.indices) for chunk in missing))
 

@@ -1,6 +1,5 @@
 """Checkpoint files: where they lie, how a foreign one gets a header, and whether one suits a data set."""
 
-import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ class Foreign:
     method: str | None = None
     sigma: float | None = None
     architecture: str | None = None
-    offsets_seed: int = 0
+    offsets_seed: int | None = None
 
 
 def save_checkpoint(checkpoint: Checkpoint, home: Path) -> Path:
@@ -60,9 +59,10 @@ def load_known(record: CheckpointRecord, home: Path) -> Checkpoint:
             f"checkpoint {record.sha256[:12]} is gone from {record.path}: give its file with --checkpoint"
         )
     content = file.read_bytes()
-    if hashlib.sha256(content).hexdigest() != record.sha256:
+    checkpoint = Checkpoint(content, CheckpointHeader.from_json(record.header_json))
+    if checkpoint.sha256 != record.sha256:
         raise CheckpointError(f"{file} no longer holds checkpoint {record.sha256[:12]}: restore the file")
-    return Checkpoint(content, CheckpointHeader.from_json(record.header_json))
+    return checkpoint
 
 
 def load_file(file: Path, dataset: ImageDataset, foreign: Foreign) -> Checkpoint:
@@ -102,9 +102,9 @@ def _foreign_header(file: Path, dataset: ImageDataset, foreign: Foreign) -> Chec
         mean=mean,
         std=std,
         dataset=dataset.info.name,
-        dataset_fingerprint=None,
+        dataset_fingerprint=dataset.info.fingerprint,
         method=method.name,
-        measure=measure_for(method, foreign.sigma, q=dataset.info.q, offsets_seed=foreign.offsets_seed),
+        measure=measure_for(method, foreign.sigma, q=dataset.info.q, offsets_seed=foreign.offsets_seed or 0),
     )
 
 
@@ -112,14 +112,23 @@ def check_suits(checkpoint: Checkpoint, dataset: ImageDataset, foreign: Foreign)
     """Raises CheckpointError when a checkpoint belongs to another data set, method or sigma than asked for."""
     header, info = checkpoint.header, dataset.info
     name = f"checkpoint {checkpoint.sha256[:12]}"
-    if header.dataset_fingerprint not in (None, info.fingerprint):
+    if header.dataset_fingerprint != info.fingerprint:
         raise CheckpointError(
-            f"{name} was trained on {header.dataset} ({header.dataset_fingerprint[:12]}), not on {info.name} "
+            f"{name} belongs to {header.dataset} ({header.dataset_fingerprint[:12]}), not to {info.name} "
             f"({info.fingerprint[:12]}): give a checkpoint of this data set, or the other --dataset"
+        )
+    if foreign.architecture is not None and foreign.architecture != header.architecture:
+        raise CheckpointError(
+            f"{name} is a {header.architecture}, not a {foreign.architecture}: leave --architecture out"
         )
     if foreign.method is not None and foreign.method != header.method:
         raise CheckpointError(f"{name} was trained by {header.method}, not by {foreign.method}: leave --method out")
     if foreign.sigma is not None and foreign.sigma != header.measure.sigma:
         raise CheckpointError(
             f"{name} was trained at sigma {header.measure.sigma:g}, not at {foreign.sigma:g}: leave --sigma out"
+        )
+    if foreign.offsets_seed is not None and foreign.offsets_seed != header.measure.offsets_seed:
+        raise CheckpointError(
+            f"{name} has the offsets seed {header.measure.offsets_seed}, not {foreign.offsets_seed}: leave "
+            "--offsets-seed out"
         )

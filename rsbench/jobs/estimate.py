@@ -29,7 +29,8 @@ def estimate_sweep(store: Store, home: Path, dataset: ImageDataset, sweep: Plann
     trained = [spec for spec in sweep.trials if spec not in missing]
     known = estimate_runs(store, planned_runs(store, home, dataset, trained, sweep.certify), workers=workers)
     images = len(indices_of(sweep.spec.images))
-    sampled = sweep.spec.budget.n_select + sweep.spec.budget.n_estimate
+    budget = sweep.spec.budget
+    sampled = budget.n_select + budget.n_estimate if budget else 0
     passes = known.passes + sum(images * (spec.measure.levels or sampled) for spec in missing)
     speed = store.passes_per_second(dataset.default_architecture, sweep.certify.device)
     return Estimate(

@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import rsbench
-from rsbench.models.device import describe_device
 from rsbench.records import Provenance
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "ray", "pillow", "scikit-learn")
@@ -15,14 +14,17 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "ray", "pillow", "scikit-
 
 @cache
 def provenance(device: str) -> Provenance:
-    """Provenance of what this process computes. The git fields are None when rsbench runs from no checkout."""
+    """Provenance of what is computed on `device` (its model, as the worker tells it) by this version.
+
+    The git fields are None when rsbench runs from no checkout of itself.
+    """
     revision, dirty = _git_state()
     return Provenance(
         rsbench_version=rsbench.__version__,
         git_revision=revision,
         git_dirty=dirty,
         versions={"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        device=describe_device(device),
+        device=device,
         platform=platform.platform(),
     )
 

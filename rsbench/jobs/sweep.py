@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rsbench.cluster.sweep import train_trials
 from rsbench.data.dataset import ImageDataset
@@ -61,6 +62,7 @@ def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
     if options.epochs < 1:
         raise UsageError(f"--epochs {options.epochs} trains nothing: give at least 1")
     batch_size(options.certify, dataset.default_architecture)
+    sampled = any(not method_named(name).enumerated for name in options.methods)
     images = choose_images(options.certify.images or dataset.default_images, dataset.info.images)
     spec = SweepSpec(
         methods=options.methods,
@@ -70,12 +72,12 @@ def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
         seeds=options.seeds,
         epochs=options.epochs,
         images=canonical(images),
-        budget=sample_budget(options.certify, dataset),
+        budget=sample_budget(options.certify, dataset) if sampled else None,
     )
-    return PlannedSweep(spec, _trials(spec, dataset), training_data(dataset), options.certify)
+    return PlannedSweep(spec, _trials(spec, dataset, options.certify.device), training_data(dataset), options.certify)
 
 
-def _trials(sweep: SweepSpec, dataset: ImageDataset) -> tuple[TrainingSpec, ...]:
+def _trials(sweep: SweepSpec, dataset: ImageDataset, device: Literal["cpu", "cuda"]) -> tuple[TrainingSpec, ...]:
     return tuple(
         TrainingSpec(
             method=method.name,
@@ -86,6 +88,7 @@ def _trials(sweep: SweepSpec, dataset: ImageDataset) -> tuple[TrainingSpec, ...]
             measure=measure_for(method, sigma, q=dataset.info.q, offsets_seed=seed),
             seed=seed,
             epochs=sweep.epochs,
+            device=device,
         )
         for method in map(method_named, sweep.methods)
         for sigma in sweep.sigmas
@@ -147,9 +150,7 @@ def training_data(dataset: ImageDataset) -> TrainingData:
 def _train(
     store: Store, home: Path, sweep: PlannedSweep, missing: Sequence[TrainingSpec], workers: int, watcher: Watcher
 ) -> None:
-    device = sweep.certify.device
-
-    def keep(spec: TrainingSpec, checkpoint: Checkpoint, epochs: tuple[EpochRecord, ...]) -> None:
+    def keep(spec: TrainingSpec, checkpoint: Checkpoint, epochs: tuple[EpochRecord, ...], trained_on: str) -> None:
         path = save_checkpoint(checkpoint, home)
         store.record_training(
             spec,
@@ -158,7 +159,7 @@ def _train(
             path=str(path.resolve()),
             header_json=checkpoint.header.canonical_json(),
             epochs=epochs,
-            provenance=provenance(device),
+            provenance=provenance(trained_on),
         )
 
     watcher.begin(f"training {len(missing)} trials", sum(spec.epochs for spec in missing), "epochs")
@@ -167,7 +168,7 @@ def _train(
             missing,
             sweep.data,
             workers=workers,
-            device=device,
+            device=sweep.certify.device,
             storage=home / "tune" / uuid.uuid4().hex,
             on_epochs=watcher.advance,
             on_trained=keep,

@@ -38,7 +38,7 @@ class CheckpointHeader(Spec):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     dataset: str
-    dataset_fingerprint: str | None
+    dataset_fingerprint: str
     method: str
     measure: MeasureSpec
     seed: int | None = None
@@ -46,12 +46,19 @@ class CheckpointHeader(Spec):
 
 
 class Checkpoint:
-    """The bytes of a checkpoint file with its header. Its identity is the sha256 of the bytes."""
+    """The bytes of a checkpoint file with its header.
+
+    Its identity is the sha256 of the bytes; of a foreign file, whose header is what the user says of it, that of the
+    bytes and the header: the same weights under another normalisation or measure are another base classifier.
+    """
 
     def __init__(self, content: bytes, header: CheckpointHeader) -> None:
         self.content = content
         self.header = header
-        self.sha256 = hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(content)
+        if _HEADER_KEY not in safetensors_header(content):
+            digest.update(header.canonical_json().encode())
+        self.sha256 = digest.hexdigest()
 
     @classmethod
     def pack(cls, network: Normalized, header: CheckpointHeader) -> Self:
@@ -125,6 +132,11 @@ def _bare_names(loaded: Any) -> Mapping[str, Tensor]:
         # network that is a Sequential itself goes on past its layer 1.
         inner = {name.removeprefix(prefix): tensor for name, tensor in names.items() if name.startswith(prefix)}
         rest = [name for name in names if not name.startswith(prefix)]
-        if inner and (not rest or (prefix == "1." and all(name.startswith("0.") for name in rest))):
+        if inner and not rest:
             names = inner
+        elif inner and prefix == "1." and all(name.startswith("0.") for name in rest):
+            raise CheckpointError(
+                f"the file holds a first layer of its own ({', '.join(rest)}) before the network, which would be lost: "
+                "save the state dict of the network behind it"
+            )
     return names

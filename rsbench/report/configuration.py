@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -182,18 +183,24 @@ def _approach(run: RunRecord) -> Approach:
 
 
 def _recipe(run: RunRecord) -> str:
-    """How a run's checkpoint was trained, but for σ and the seed: canonical JSON, empty if unknown."""
-    if run.training_json is None:
-        return ""
-    trial = json.loads(run.training_json)
-    del trial["seed"], trial["measure"]
-    return json.dumps(trial, sort_keys=True)
+    """What a run has in common with those that it may be averaged with, but for σ and the seed: canonical JSON.
+
+    How its checkpoint was trained (a foreign one says nothing of that, and stands for itself) and how its votes were
+    computed.
+    """
+    trial: dict[str, Any] = {"foreign": run.checkpoint_sha256}
+    if run.training_json is not None:
+        trial = {k: v for k, v in json.loads(run.training_json).items() if k not in ("seed", "measure")}
+    spec = json.loads(run.spec_json)
+    votes = {key: spec.get(key) for key in ("batch_size", "device", "precision", "noise")}
+    return json.dumps({"training": trial, "votes": votes}, sort_keys=True)
 
 
 def _recipe_label(recipe: str) -> str:
-    if not recipe:
-        return "foreign checkpoint"
-    return f"{json.loads(recipe)['epochs']} epochs, recipe {hashlib.sha256(recipe.encode()).hexdigest()[:6]}"
+    training = json.loads(recipe)["training"]
+    if "foreign" in training:
+        return f"checkpoint {training['foreign'][:12]}"
+    return f"{training['epochs']} epochs, recipe {hashlib.sha256(recipe.encode()).hexdigest()[:6]}"
 
 
 def _single(approach: Approach, run: RunRecord, members: Sequence[RunRecord]) -> Approach:

@@ -29,6 +29,7 @@ class Ballot:
         self._x_BCHW = torch.zeros((batch_size, *shape_CHW), device=device)
         # Padding votes into one tally past the last, which is dropped.
         self._tally_B = torch.full((batch_size,), tallies, dtype=torch.int64, device=device)
+        self._one_B = torch.ones(batch_size, dtype=torch.int64, device=device)
         self._counts = torch.zeros((tallies + 1) * classes, dtype=torch.int64, device=device)
         self._finite = torch.ones((), dtype=torch.bool, device=device)
 
@@ -71,5 +72,5 @@ class Ballot:
             )
         self._finite &= torch.isfinite(logits_BK).all()
         winner_B = logits_BK.argmax(dim=1)
-        self._counts += torch.bincount(self._tally_B * self._classes + winner_B, minlength=len(self._counts))
+        self._counts.index_add_(0, self._tally_B * self._classes + winner_B, self._one_B)
         self._filled = 0

@@ -1,10 +1,12 @@
 """Opening a store: the engine, the schema's revision, and database errors in one line."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
@@ -20,6 +22,8 @@ from rsbench.errors import StoreError, UsageError
 def sqlite_file(location: str) -> Path:
     """The file of `sqlite:///FILE` or of a plain path. Raises UsageError for any other database."""
     if "://" not in location:
+        if location == ":memory:":
+            raise UsageError("a database in memory keeps nothing: give a file with --db")
         return Path(location)
     try:
         url = make_url(location)
@@ -39,21 +43,50 @@ def make_folder(folder: Path) -> None:
 
 
 def create_sqlite_engine(file: Path) -> Engine:
-    """An engine on a SQLite file: write-ahead log, foreign keys checked, ten seconds of patience with a lock."""
-    engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": 10})
+    """An engine on a SQLite file: foreign keys checked, real transactions, ten seconds of patience with a lock.
+
+    A file in a folder that cannot be written is opened to be read only.
+    """
+    url = URL.create("sqlite", database=str(file))
+    if file.is_file() and not writable(file.parent):
+        # Otherwise SQLite makes files beside the database even to read it.
+        query = {"mode": "ro", "immutable": "1", "uri": "true"}
+        url = URL.create("sqlite", database=f"file:{quote(str(file.resolve()))}", query=query)
+    engine = create_engine(url, connect_args={"timeout": 10})
 
     @event.listens_for(engine, "connect")
-    def set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        # Python's own transactions do not cover a change of the schema: SQLAlchemy begins them itself.
+        connection.isolation_level = None
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
     return engine
+
+
+def writable(folder: Path) -> bool:
+    """Whether files can be made in a folder."""
+    return os.access(folder, os.W_OK)
+
+
+def use_write_ahead_log(engine: Engine) -> None:
+    """Let readers read while a run writes; the file remembers it."""
+    with translated(engine):
+        connection = engine.raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA journal_mode=WAL").close()
+        finally:
+            connection.close()
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
     """Alembic's configuration, on an open connection."""
     config = Config()
-    config.set_main_option("script_location", str(bundled("migrations")))
+    config.set_main_option("script_location", str(bundled("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 

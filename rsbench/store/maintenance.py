@@ -9,6 +9,7 @@ from rsbench.store.engine import (
     sqlite_file,
     translated,
     upgrade,
+    use_write_ahead_log,
 )
 
 
@@ -31,6 +32,7 @@ def bring_up_to_date(location: str) -> tuple[str | None, str]:
     engine = create_sqlite_engine(file)
     with translated(engine), engine.connect() as connection:
         before = current_revision(connection)
+    use_write_ahead_log(engine)
     upgrade(engine)
     engine.dispose()
     return before, head_revision()

@@ -1,6 +1,7 @@
 """What reads from the store: rows in, frozen records out."""
 
 import json
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -75,11 +76,18 @@ class Queries:
             ]
 
     def training(self, fingerprint: str) -> TrainingRecord | None:
-        """The finished trial of that fingerprint, or None."""
+        """The finished trial of that fingerprint, the last where it was trained again; None where there is none."""
+        return self._training(t.training_run.c.fingerprint == fingerprint)
+
+    def training_of_checkpoint(self, sha256: str) -> TrainingRecord | None:
+        """The trial that made a checkpoint, or None for a foreign one."""
+        return self._training(t.training_run.c.checkpoint_sha256 == sha256)
+
+    def _training(self, condition: ColumnElement[bool]) -> TrainingRecord | None:
         run, checkpoint, epoch = t.training_run, t.checkpoint, t.training_epoch
         with translated(self.engine), self.engine.connect() as connection:
             row = connection.execute(
-                select(run, checkpoint.c.path).join(checkpoint).where(run.c.fingerprint == fingerprint)
+                select(run, checkpoint.c.path).join(checkpoint).where(condition).order_by(run.c.id.desc()).limit(1)
             ).one_or_none()
             if row is None:
                 return None
@@ -94,13 +102,6 @@ class Queries:
                 finished_at=row.finished_at,
                 epochs=tuple(EpochRecord(e.epoch, e.loss, e.accuracy, e.seconds) for e in epochs),
             )
-
-    def training_of_checkpoint(self, sha256: str) -> TrainingRecord | None:
-        """The trial that made a checkpoint, or None for a foreign one."""
-        run = t.training_run
-        with translated(self.engine), self.engine.connect() as connection:
-            fingerprint = connection.scalar(select(run.c.fingerprint).where(run.c.checkpoint_sha256 == sha256).limit(1))
-        return None if fingerprint is None else self.training(fingerprint)
 
     def checkpoints(
         self, dataset_fingerprint: str | None = None, *, method: str | None = None, sha256_prefix: str | None = None,
@@ -160,7 +161,15 @@ class Queries:
         )
         with translated(self.engine), self.engine.connect() as connection:
             datasets = {row.fingerprint: _dataset_info(row) for row in connection.execute(select(t.dataset))}
-            return [_run_record(row, datasets[row.dataset_fingerprint]) for row in connection.execute(query)]
+            runs = connection.execute(query).all()
+            provenances: dict[int, list[Provenance]] = defaultdict(list)
+            known = t.run_provenance
+            told = select(known.c.run_id, known.c.provenance).order_by(known.c.run_id, known.c.number)
+            if len(runs) == 1:
+                told = told.where(known.c.run_id == runs[0].id)
+            for run_id, provenance in connection.execute(told):
+                provenances[run_id].append(Provenance(**json.loads(provenance)))
+            return [_run_record(row, datasets[row.dataset_fingerprint], tuple(provenances[row.id])) for row in runs]
 
 
 def _dataset_info(row: Row[*tuple[Any, ...]]) -> DatasetInfo:
@@ -174,7 +183,7 @@ def _dataset_info(row: Row[*tuple[Any, ...]]) -> DatasetInfo:
     )
 
 
-def _run_record(row: Row[*tuple[Any, ...]], dataset: DatasetInfo) -> RunRecord:
+def _run_record(row: Row[*tuple[Any, ...]], dataset: DatasetInfo, provenances: tuple[Provenance, ...]) -> RunRecord:
     sealed = row.sealed_at is not None
     return RunRecord(
         id=row.id,
@@ -194,7 +203,7 @@ def _run_record(row: Row[*tuple[Any, ...]], dataset: DatasetInfo) -> RunRecord:
         done=row.done,
         spec_json=row.spec,
         training_json=row.trained,
-        provenance=Provenance(**json.loads(row.provenance)),
+        provenances=provenances,
         created_at=row.created_at,
         worker_seconds=row.worker_seconds,
         sealed_at=row.sealed_at,

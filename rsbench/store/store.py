@@ -6,7 +6,15 @@ from typing import Self
 from sqlalchemy import Engine
 
 from rsbench.errors import UsageError
-from rsbench.store.engine import check_revision, create_sqlite_engine, is_empty, make_folder, sqlite_file, upgrade
+from rsbench.store.engine import (
+    check_revision,
+    create_sqlite_engine,
+    is_empty,
+    make_folder,
+    sqlite_file,
+    upgrade,
+    use_write_ahead_log,
+)
 from rsbench.store.queries import Queries
 from rsbench.store.writer import Writer
 
@@ -27,6 +35,7 @@ class Store(Writer, Queries):
         make_folder(file.parent)
         engine = create_sqlite_engine(file)
         if is_empty(engine):
+            use_write_ahead_log(engine)
             upgrade(engine)
         check_revision(engine)
         return cls(engine)
@@ -47,7 +56,11 @@ class Store(Writer, Queries):
     @classmethod
     def look_into(cls, location: str) -> Self:
         """The store at a path or `sqlite:///FILE`, or an empty one in memory where there is none: for dry runs."""
-        return cls.open_existing(location) if sqlite_file(location).is_file() else cls.create_or_open(":memory:")
+        if sqlite_file(location).is_file():
+            return cls.open_existing(location)
+        engine = create_sqlite_engine(Path(":memory:"))
+        upgrade(engine)
+        return cls(engine)
 
     @property
     def file(self) -> Path:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData(
@@ -61,12 +62,13 @@ training_run = Table(
     "training_run",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("fingerprint", _HEX, nullable=False, unique=True),
+    Column("fingerprint", _HEX, nullable=False),
     Column("sweep_fingerprint", _HEX, ForeignKey("sweep.fingerprint")),
     Column("checkpoint_sha256", _HEX, ForeignKey("checkpoint.sha256"), nullable=False),
     Column("spec", Text, nullable=False),
     Column("provenance", Text, nullable=False),
     Column("finished_at", Text, nullable=False),
+    UniqueConstraint("fingerprint", "checkpoint_sha256"),
 )
 
 training_epoch = Table(
@@ -97,13 +99,22 @@ certification_run = Table(
     Column("images", Text, nullable=False),
     Column("image_count", Integer, nullable=False),
     Column("spec", Text, nullable=False),
-    Column("provenance", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("worker_seconds", Float, nullable=False),
     Column("sealed_at", Text),
     Column("correct", Integer),
     Column("abstained", Integer),
     Column("average_certified_radius", Float),
+)
+
+# One row where a run was computed in one go; more where other code or another device resumed it.
+run_provenance = Table(
+    "run_provenance",
+    metadata,
+    Column("run_id", Integer, ForeignKey("certification_run.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("provenance", Text, nullable=False),
+    Column("since", Text, nullable=False),
 )
 
 # The two tables that grow: clustered on their key, and without any other index.

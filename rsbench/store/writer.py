@@ -66,15 +66,18 @@ class Writer:
         self, spec: TrainingSpec, *, sweep: SweepSpec | None, sha256: str, path: str, header_json: str,
         epochs: Sequence[EpochRecord], provenance: Provenance,
     ) -> None:  # fmt: skip
-        """Register a finished trial with its checkpoint and epochs; where it was known, it is replaced."""
+        """Register a finished trial with its checkpoint and epochs; nothing happens when it is known.
+
+        A trial that gave other bytes when it was trained again stands beside the first, whose runs may be sealed.
+        """
         with translated(self.engine), self.engine.begin() as connection:
             _upsert_checkpoint(
                 connection, sha256, path, spec.method, spec.measure, spec.dataset_fingerprint, spec.seed, header_json
             )
-            known = t.training_run.c.fingerprint == spec.fingerprint()
-            old = select(t.training_run.c.id).where(known).scalar_subquery()
-            connection.execute(t.training_epoch.delete().where(t.training_epoch.c.training_run_id == old))
-            connection.execute(t.training_run.delete().where(known))
+            run = t.training_run
+            same = (run.c.fingerprint == spec.fingerprint()) & (run.c.checkpoint_sha256 == sha256)
+            if _has(connection, same):
+                return
             run_id = _inserted_id(
                 connection,
                 insert(t.training_run).values(
@@ -88,7 +91,7 @@ class Writer:
             )
             connection.execute(insert(t.training_epoch), [{"training_run_id": run_id, **asdict(e)} for e in epochs])
 
-    def open_run(self, spec: CertificationSpec, *, image_count: int, provenance: Provenance) -> OpenRun:
+    def open_run(self, spec: CertificationSpec, *, image_count: int) -> OpenRun:
         """The run of a spec, made when it is not there yet. Its data set and checkpoint must be registered."""
         run = t.certification_run
         with translated(self.engine), self.engine.begin() as connection:
@@ -114,7 +117,6 @@ class Writer:
                         images=spec.images,
                         image_count=image_count,
                         spec=spec.canonical_json(),
-                        provenance=json.dumps(asdict(provenance)),
                         created_at=_now(),
                         worker_seconds=0.0,
                     ),
@@ -125,8 +127,10 @@ class Writer:
             ).all()
             return OpenRun(row.id, spec.fingerprint(), row.state == "sealed", frozenset(done))
 
-    def write_chunk(self, run_id: int, results: Sequence[ImageResult], seconds: float) -> None:
-        """Add the results and votes of a chunk to an open run."""
+    def write_chunk(
+        self, run_id: int, results: Sequence[ImageResult], *, seconds: float, provenance: Provenance
+    ) -> None:
+        """Add the results and votes of a chunk to an open run, and where they come from."""
         run = t.certification_run
         with translated(self.engine), self.engine.begin() as connection:
             touched = connection.execute(
@@ -136,6 +140,7 @@ class Writer:
             ).rowcount
             if touched != 1:
                 raise StoreError(f"run {run_id} is sealed: its rows never change")
+            _add_provenance(connection, run_id, provenance)
             connection.execute(
                 insert(t.image_result),
                 [
@@ -204,6 +209,13 @@ def _inserted_id(connection: Connection, statement: Insert) -> int:
     key = connection.execute(statement).inserted_primary_key
     assert key is not None  # noqa: S101 - the statement inserts one row
     return int(key[0])
+
+
+def _add_provenance(connection: Connection, run_id: int, provenance: Provenance) -> None:
+    known, told = t.run_provenance, json.dumps(asdict(provenance), sort_keys=True)
+    rows = connection.scalars(select(known.c.provenance).where(known.c.run_id == run_id)).all()
+    if told not in rows:
+        connection.execute(insert(known).values(run_id=run_id, number=len(rows), provenance=told, since=_now()))
 
 
 def _upsert_checkpoint(

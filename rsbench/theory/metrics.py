@@ -1,11 +1,13 @@
 """Metrics of a certified test set. An abstention counts as wrong."""
 
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from rsbench.records import FloatArray
+from rsbench.theory.rounding import floor_to_float
 
 
 def certified_accuracy(
@@ -22,5 +24,8 @@ def certified_accuracy(
 
 
 def average_certified_radius(radii: FloatArray, images: int) -> float:
-    """Mean over all images of radius·[correct] (Zhai et al. 2020): the area under the certified-accuracy curve."""
-    return float(np.sum(radii) / images)
+    """Mean over all images of radius·[correct] (Zhai et al. 2020): the area under the certified-accuracy curve.
+
+    The sum is exact, and the mean rounded down.
+    """
+    return floor_to_float(sum(map(Fraction, radii.tolist()), Fraction(0)) / images)

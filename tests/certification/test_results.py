@@ -19,7 +19,7 @@ COUNTS_NRK = np.array(
         [[10, 10, 0, 0], [50, 50, 0, 0], [125, 125, 0, 0]],
     ]
 )
-COUNTED = ChunkVotes(Chunk(2, (5, 6, 9)), Votes(COUNTS_NRK, (100, 250)), seconds=1.0)
+COUNTED = ChunkVotes(Chunk(2, (5, 6, 9)), Votes(COUNTS_NRK, (100, 250)), seconds=1.0, device="cpu")
 
 
 def test_rows_come_in_the_order_of_the_chunk() -> None:
@@ -54,7 +54,7 @@ def test_the_radius_is_that_of_the_declared_certificate(method: str) -> None:
 
 def test_an_enumerated_run_never_abstains() -> None:
     counts_NRK = np.array([[[0] * 4, [0, 27, 0, 0]], [[0] * 4, [13, 0, 14, 0]]])
-    counted = ChunkVotes(Chunk(0, (0, 1)), Votes(counts_NRK, (27,)), seconds=1.0)
+    counted = ChunkVotes(Chunk(0, (0, 1)), Votes(counts_NRK, (27,)), seconds=1.0, device="cpu")
     sure, close = certify_chunk(spec("dssn"), INFO, LABELS_N, counted)
     # Class 1 beats class 0, which wins ties, by (27 − 0 − 1)/2 = 13 steps of 1/16.
     assert (sure.predicted, sure.radius, sure.correct) == (1, 13 / 16, False)

@@ -41,10 +41,14 @@ def refused(arguments: str, capfd: pytest.CaptureFixture[str], *, code: int = 2)
         ("sweep --method dssn --epochs ten", "Invalid value for '--epochs'"),
         ("sweep --method dssn --workers=-1", "--workers -1: give 0 or more"),
         (
-            "sweep --method dssn --n 9",
+            "sweep --method ssn --n 9",
             "--n 9 can certify nothing at --alpha 0.001, not even a unanimous vote: 10 would",
         ),
         ("sweep --method ssn --n0 0", "--n0 0 selects no class"),
+        ("sweep --method ssn --n 99999999999", "--n 99999999999 is more votes than the store can hold"),
+        ("sweep --method ssn --batch-size 99999999", "--batch-size 99999999 is out of range"),
+        ("sweep --method dssn --sigma 1e300", "sigma must lie between 1e-6 and 1e6"),
+        ("certify --dataset digits --db :memory:", "a database in memory keeps nothing"),
         ("sweep --method ssn --alpha 1", "--alpha 1 is not a failure probability"),
         ("sweep --method ssn --images first:0", "--images first:0: '0' is not a positive whole number"),
         ("sweep --method ssn --images some", "--images some: no such form or file"),
@@ -77,7 +81,7 @@ def test_bad_input_is_one_line_with_exit_2(
 
 
 def test_a_refused_sweep_leaves_nothing_behind(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    refused("sweep --method dssn --n 5", capfd)
+    refused("sweep --method ssn --n 5", capfd)
     refused("sweep --method dssn --sigma 0.02", capfd)
     refused("sweep --method dssn --batch-size 0", capfd)
     refused("certify --dataset digits --method ssn", capfd)
@@ -103,7 +107,7 @@ def test_a_checkpoint_of_another_data_set_measure_or_network_is_refused_before_a
 ) -> None:
     file = save_checkpoint(trained["ssn"], tmp_path)
     np.savez(tmp_path / "other.npz", test_images=np.zeros((9, 1, 8, 8), np.uint8), test_labels=np.arange(9), q=16)
-    assert "was trained on digits" in refused(f"certify --dataset other.npz --checkpoint {file}", capfd)
+    assert "belongs to digits" in refused(f"certify --dataset other.npz --checkpoint {file}", capfd)
     assert "was trained by ssn" in refused(f"certify --dataset digits --method dssn --checkpoint {file}", capfd)
     assert "at sigma 0.5, not at 2" in refused(f"certify --dataset digits --sigma 2 --checkpoint {file}", capfd)
     damaged = tmp_path / "damaged.safetensors"

@@ -61,8 +61,9 @@ def test_certify_then_leaderboard_then_show(known: Path, capfd: pytest.CaptureFi
     fingerprint = certified["runs"][0]["run"]
     shown = printed_json(f"show {fingerprint[:12]} --images", capfd)
     assert shown["state"] == "sealed"
-    assert shown["provenance"]["rsbench_version"] == rsbench.__version__
-    assert shown["provenance"]["versions"]["torch"]
+    [provenance] = shown["provenances"]
+    assert provenance["rsbench_version"] == rsbench.__version__
+    assert provenance["versions"]["torch"]
     assert [row["index"] for row in shown["results"]] == list(range(60))
     assert all(sum(row["votes"][-1]) == 250 for row in shown["results"])
     assert fingerprint in printed(f"show {fingerprint[:8]} --images", capfd)

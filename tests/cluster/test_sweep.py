@@ -25,7 +25,9 @@ class Harvest:
     def on_epochs(self, count: int) -> None:
         self.epochs_done += count
 
-    def on_trained(self, spec: TrainingSpec, checkpoint: Checkpoint, epochs: tuple[EpochRecord, ...]) -> None:
+    def on_trained(
+        self, spec: TrainingSpec, checkpoint: Checkpoint, epochs: tuple[EpochRecord, ...], device: str
+    ) -> None:
         self.checkpoints[spec.method] = checkpoint.sha256
         self.epochs[spec.method] = epochs
 

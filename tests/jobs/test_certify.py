@@ -137,7 +137,7 @@ def test_a_checkpoint_of_another_data_set_method_or_sigma_is_refused(
     np.savez(
         tmp_path / "other.npz", test_images=np.zeros((20, 1, 8, 8), np.uint8), test_labels=np.arange(20) % 10, q=16
     )
-    with pytest.raises(CheckpointError, match=r"was trained on digits .*, not on other"):
+    with pytest.raises(CheckpointError, match=r"belongs to digits .*, not to other"):
         check_suits(trained["ssn"], load_npz(tmp_path / "other.npz"), NOTHING)
     with pytest.raises(CheckpointError, match="was trained by ssn, not by dssn"):
         check_suits(trained["ssn"], digits, Foreign(method="dssn"))
@@ -162,20 +162,41 @@ def test_a_checkpoint_file_that_is_gone_or_changed_is_refused(
 
 
 def test_a_foreign_file_needs_its_noise_named_and_is_then_certified(digits: ImageDataset, tmp_path: Path) -> None:
-    file = tmp_path / "network.pt"
-    torch.manual_seed(0)
-    torch.save({"state_dict": build_backbone("mlp", 10, digits.info.shape).state_dict()}, file)
+    file = foreign_file(tmp_path)
     with pytest.raises(UsageError, match="name it with --method and --sigma"):
         load_file(file, digits, NOTHING)
     with pytest.raises(UsageError, match="unknown architecture 'vit'"):
         load_file(file, digits, Foreign(method="uniform", sigma=0.5, architecture="vit"))
     checkpoint = load_file(file, digits, Foreign(method="uniform", sigma=0.5))
-    assert checkpoint.header.dataset_fingerprint is None
     with store_with(tmp_path, digits) as store:
         certify(store, digits, checkpoint)
         [run] = store.sealed_runs()
     assert run.training_seed is None
     assert run.done == 60
+
+
+def test_what_is_said_of_a_foreign_file_is_part_of_its_identity(digits: ImageDataset, tmp_path: Path) -> None:
+    """The same weights under another measure, or another data set's normalisation, are another classifier."""
+    file = foreign_file(tmp_path)
+    shifted = tmp_path / "shifted.npz"
+    np.savez(shifted, test_images=np.full((10, 1, 8, 8), 9, np.uint8), test_labels=np.arange(10), q=16)
+    other = load_npz(shifted)
+    said = Foreign(method="uniform", sigma=0.5)
+    checkpoints = [
+        load_file(file, digits, said),
+        load_file(file, digits, Foreign(method="cohen", sigma=0.5)),
+        load_file(file, other, said),
+    ]
+    assert len({checkpoint.sha256 for checkpoint in checkpoints}) == 3
+    with pytest.raises(CheckpointError, match=r"belongs to digits .*, not to shifted.npz"):
+        check_suits(checkpoints[0], other, NOTHING)
+
+
+def foreign_file(folder: Path) -> Path:
+    file = folder / "network.pt"
+    torch.manual_seed(0)
+    torch.save({"state_dict": build_backbone("mlp", 10, (1, 8, 8)).state_dict()}, file)
+    return file
 
 
 @pytest.mark.parametrize(
@@ -188,7 +209,7 @@ def test_a_foreign_file_needs_its_noise_named_and_is_then_certified(digits: Imag
         (replace(OPTIONS, failure_probability=0.0), "--alpha 0 is not a failure probability"),
         (replace(OPTIONS, failure_probability=1.5), "--alpha 1.5 is not a failure probability"),
         (replace(OPTIONS, images="first:446"), "the data set has only 445 images"),
-        (replace(OPTIONS, batch_size=-1), "--batch-size -1 is not a positive number"),
+        (replace(OPTIONS, batch_size=-1), "--batch-size -1 is out of range"),
     ],
 )
 def test_options_that_can_certify_nothing_are_refused(

@@ -106,7 +106,7 @@ def test_trials_are_the_grid_method_by_method(digits: ImageDataset) -> None:
         (replace(OPTIONS, epochs=0), "--epochs 0 trains nothing"),
         (replace(OPTIONS, seeds=(2**32,)), "--seed 4294967296 is out of range"),
         (replace(OPTIONS, certify=CertifyOptions(n_estimate=5)), "--n 5 can certify nothing"),
-        (replace(OPTIONS, certify=CertifyOptions(batch_size=0)), "--batch-size 0 is not a positive number"),
+        (replace(OPTIONS, certify=CertifyOptions(batch_size=0)), "--batch-size 0 is out of range"),
     ],
 )
 def test_a_sweep_that_cannot_be_is_refused(options: SweepOptions, message: str, digits: ImageDataset) -> None:

@@ -46,9 +46,8 @@ WRAPPERS: dict[str, Callable[[Mapping[str, Tensor]], Any]] = {
     "in a state_dict": lambda w: {"epoch": 90, "arch": "net", "state_dict": dict(w)},
     "DataParallel": lambda w: prefixed("module.", w),
     "normalised": lambda w: prefixed("1.", w),
-    "normalised with weights": normalised_first,
-    "DataParallel of normalised": lambda w: normalised_first(w, outer="module."),
-    "normalised, then DataParallel": lambda w: {"state_dict": normalised_first(w, inner="module.")},
+    "DataParallel of normalised": lambda w: prefixed("module.1.", w),
+    "normalised, then DataParallel": lambda w: {"state_dict": prefixed("1.module.", w)},
 }
 
 
@@ -64,6 +63,15 @@ def test_wrapped_state_dicts_load(architecture: str, wrapper: str) -> None:
     x_BCHW = torch.rand(2, *head.shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert torch.equal(loaded(x_BCHW), network(x_BCHW))
+
+
+@pytest.mark.parametrize(("outer", "inner"), [("", ""), ("module.", ""), ("", "module.")])
+@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
+def test_a_first_layer_with_weights_of_its_own_is_not_dropped(architecture: str, outer: str, inner: str) -> None:
+    head = HEAD[architecture]
+    weights = normalised_first(untrained(head).backbone.state_dict(), outer, inner)
+    with pytest.raises(CheckpointError, match=r"a first layer of its own \(0.means, 0.sds\)"):
+        Checkpoint(saved(weights), head).network(CPU)
 
 
 @pytest.mark.parametrize("thing", [[1, 2], {"a": 1}, {"state_dict": {"a": "b"}}, torch.zeros(3), {"optimizer": {}}])

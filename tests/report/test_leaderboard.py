@@ -195,3 +195,19 @@ def test_seeds_of_two_training_recipes_are_two_rows() -> None:
     assert [row.approach.variant.split(",")[0] for row in board.groups[0].rows] == ["3 epochs", "1 epochs"]
     (alone,) = board_of(*runs[:2]).groups[0].rows
     assert alone.approach.variant == ""
+
+
+def test_foreign_checkpoints_are_never_averaged() -> None:
+    runs = [replace(a_run([0.6], seed=seed, checkpoint=f"{seed}" * 64), training_json=None) for seed in (0, 1)]
+    assert [len(row.cells[0].configuration.runs) for row in board_of(*runs).groups[0].rows] == [1, 1]
+
+
+def test_runs_with_another_batch_size_are_not_averaged() -> None:
+    runs = [
+        replace(
+            a_run([0.6], seed=seed, training_json=trial_json(5, seed), checkpoint=f"{seed}"),
+            spec_json=json.dumps({"batch_size": size}),
+        )
+        for seed, size in ((0, 64), (1, 128))
+    ]
+    assert [len(row.cells[0].configuration.runs) for row in board_of(*runs).groups[0].rows] == [1, 1]

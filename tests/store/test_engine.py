@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy import event, text
 
 from rsbench.errors import RsbenchError, StoreError, UsageError
+from rsbench.store import engine as store_engine
+from rsbench.store.engine import create_sqlite_engine, upgrade
 from rsbench.store.maintenance import bring_up_to_date, revisions
 from rsbench.store.store import Store
 from tests.fixtures.results import DIGITS, write_run
@@ -107,3 +109,33 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_chunk(tmp_path: Path) -> Non
     with Store.open_existing(file) as store:
         assert [run.done for run in store.incomplete_runs()] == [0]
         assert len(store.sealed_runs()) == 1
+
+
+def test_a_migration_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    """Half a schema would be taken for the tables of another program for ever after."""
+    engine = create_sqlite_engine(tmp_path / "results.db")
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def break_off(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if "CREATE TABLE certification_run" in statement:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upgrade(engine)
+    engine.dispose()
+    with Store.create_or_open(str(tmp_path / "results.db")) as store:
+        assert store.sealed_runs() == []
+
+
+def test_a_store_in_a_folder_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a read-only mount; a test that runs as root cannot make a folder that it may not write itself."""
+    file = tmp_path / "results.db"
+    with Store.create_or_open(str(file)) as store:
+        write_run(store, DIGITS, "ssn", 0.5, 0, images="0:20:1", count=20)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    monkeypatch.setattr(store_engine, "writable", lambda folder: False)
+    with Store.open_existing(str(file)) as store:
+        assert len(store.sealed_runs()) == 1
+        with pytest.raises(StoreError, match="readonly"):
+            write_run(store, DIGITS, "ssn", 1.0, 0, images="0:20:1", count=20)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before

@@ -22,6 +22,7 @@ TRIAL = TrainingSpec(
     measure=MeasureSpec(family="splitting", sigma=0.5),
     seed=0,
     epochs=2,
+    device="cpu",
 )
 SWEEP = SweepSpec(
     methods=("ssn",),
@@ -52,7 +53,7 @@ def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
     rows = store.image_results(run.id)
     assert CertificationSpec.from_json(run.spec_json) == spec
     assert run.dataset == DIGITS
-    assert run.provenance == PROVENANCE
+    assert run.provenances == (PROVENANCE,)
     assert (run.seed, run.training_seed, run.done, run.image_count) == (3, 3, 50, 50)
     assert [row.index for row in rows] == list(range(50))
     assert run.summary is not None
@@ -66,7 +67,7 @@ def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
 
 def test_opening_a_run_again_tells_what_is_done(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
-    again = store.open_run(spec, image_count=50, provenance=PROVENANCE)
+    again = store.open_run(spec, image_count=50)
     assert again.done == frozenset(range(25))
     assert not again.sealed
     assert store.sealed_runs() == []
@@ -86,7 +87,7 @@ def test_a_sealed_run_takes_no_row_and_no_second_seal(store: Store) -> None:
     run = store.run(spec.fingerprint())
     before = results_of(store, spec)
     with pytest.raises(StoreError, match="never change"):
-        store.write_chunk(run.id, [replace(before[0], index=50)], 1.0)
+        store.write_chunk(run.id, [replace(before[0], index=50)], seconds=1.0, provenance=PROVENANCE)
     with pytest.raises(StoreError, match="cannot be sealed"):
         store.seal(run.id)
     assert results_of(store, spec) == before
@@ -97,17 +98,17 @@ def test_a_chunk_with_a_known_image_is_refused_whole(store: Store) -> None:
     run = store.run(spec.fingerprint())
     known = results_of(store, spec)[0]
     with pytest.raises(StoreError, match="another rsbench"):
-        store.write_chunk(run.id, [replace(known, index=30), known], 1.0)
+        store.write_chunk(run.id, [replace(known, index=30), known], seconds=1.0, provenance=PROVENANCE)
     assert store.run(spec.fingerprint()).done == 25
 
 
-def test_a_trial_recorded_twice_stands_once_with_its_last_epochs(store: Store) -> None:
+def test_a_trial_recorded_twice_stands_once(store: Store) -> None:
     store.record_dataset(DIGITS)
     store.record_sweep(SWEEP)
     store.record_sweep(SWEEP)
-    for epochs in (EPOCHS[:1], EPOCHS):
+    for _ in range(2):
         store.record_training(
-            TRIAL, sweep=SWEEP, sha256="ab" * 32, path="x", header_json="{}", epochs=epochs, provenance=PROVENANCE
+            TRIAL, sweep=SWEEP, sha256="ab" * 32, path="x", header_json="{}", epochs=EPOCHS, provenance=PROVENANCE
         )
     found = store.training(TRIAL.fingerprint())
     assert found is not None
@@ -145,3 +146,28 @@ def test_sealed_runs_can_be_narrowed_to_a_data_set(store: Store) -> None:
     assert store.dataset_names() == ["digits"]
     assert len(store.sealed_runs("digits")) == 1
     assert store.sealed_runs("imagenet") == []
+
+
+def test_a_run_resumed_elsewhere_tells_both_places(store: Store) -> None:
+    spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
+    run = store.run(spec.fingerprint())
+    rest = [replace(row, index=row.index + 25) for row in store.image_results(run.id)]
+    elsewhere = replace(PROVENANCE, device="another", git_dirty=True)
+    store.write_chunk(run.id, rest[:10], seconds=1.0, provenance=PROVENANCE)
+    store.write_chunk(run.id, rest[10:], seconds=1.0, provenance=elsewhere)
+    store.seal(run.id)
+    assert store.run(spec.fingerprint()).provenances == (PROVENANCE, elsewhere)
+
+
+def test_a_trial_that_gave_other_bytes_stands_beside_the_first(store: Store) -> None:
+    store.record_dataset(DIGITS)
+    store.record_sweep(SWEEP)
+    for sha256 in ("ab" * 32, "cd" * 32):
+        store.record_training(
+            TRIAL, sweep=SWEEP, sha256=sha256, path="x", header_json="{}", epochs=EPOCHS, provenance=PROVENANCE
+        )
+    newest, first = store.training(TRIAL.fingerprint()), store.training_of_checkpoint("ab" * 32)
+    assert newest is not None
+    assert newest.checkpoint_sha256 == "cd" * 32
+    assert first is not None
+    assert first.checkpoint_sha256 == "ab" * 32

@@ -34,6 +34,7 @@ def spec(data: TrainingData, method: str = "cohen", *, epochs: int = 2, **change
         measure=measure_for(METHODS[method], 0.25, q=16, offsets_seed=0),
         seed=0,
         epochs=epochs,
+        device="cpu",
     )
     return TrainingSpec.model_validate(run.model_dump() | changes)
 
