@@ -46,13 +46,15 @@ def run(arguments: list[str]) -> int:
         return _fail(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}", 2)
     except typer.TyperException as error:
         return _fail(f"{error.format_message().rstrip('.')}: see --help", error.exit_code)
+    except typer.Abort:
+        return _fail("a file or an input ended too early: see rsbench doctor", 1)
     except BrokenPipeError:
         # The reader of our output, such as head, has all it wanted; nothing is left to flush at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         advice = "free some space, then run the same command again" if error.errno == errno.ENOSPC else "check the path"
-        return _fail(f"{error.filename or 'a file'}: {error.strerror}: {advice}", 1)
+        return _fail(f"{error.filename or 'the disk'}: {error.strerror}: {advice}", 1)
     # Typer turns Ctrl-C into this code.
     if code == _INTERRUPTED:
         return _fail("interrupted: what is finished is kept, and the same command resumes", _INTERRUPTED)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import pickle
 import shutil
 import sys
 import tempfile
@@ -20,7 +21,7 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 from ray import tune
 
 from rsbench.cluster.session import ray_session
-from rsbench.errors import IncompleteError, RsbenchError
+from rsbench.errors import IncompleteError, RsbenchError, first_line
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.device import describe_device
 from rsbench.records import EpochRecord
@@ -58,14 +59,17 @@ def train_trials(
                     name="trials", storage_path=str(storage.resolve()), verbose=0, callbacks=[harvest]
                 ),
             ).fit()
+    # Tune keeps its own state in files, and stops where they cannot be written or read, as on a full disk.
+    except (EOFError, OSError, RuntimeError, pickle.PickleError, tune.TuneError) as error:
+        harvest.failures.append(f"Tune stopped: {first_line(error)}; is there room in {storage.parent}?")
     finally:
         shutil.rmtree(storage, ignore_errors=True)
     if harvest.refusal:
         raise harvest.refusal
     if harvest.failures:
         raise IncompleteError(
-            f"{len(harvest.failures)} of {len(specs)} trials failed ({harvest.failures[0]}): the others are kept, and "
-            "the same command tries again"
+            f"training did not finish ({harvest.failures[-1]}): finished trials are kept, and the same command tries "
+            "the others again"
         )
 
 
@@ -126,6 +130,7 @@ class _Harvest(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Keep the last line of what went wrong."""
         spec = self._specs[trial.config["spec"]]
-        # The file holds a traceback, whose last line is the error.
-        reason = Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
+        # The file holds a traceback, whose last line is the error; on a full disk it may be empty.
+        lines = Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()
+        reason = lines[-1] if lines else "no reason was recorded"
         self.failures.append(f"{spec.method}, sigma {spec.measure.sigma:g}, seed {spec.seed}: {reason}")

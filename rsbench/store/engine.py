@@ -155,6 +155,7 @@ def translated(engine: Engine) -> Iterator[None]:
 def _advice(message: str) -> str:
     for sign, advice in (
         ("full", "free some space, then run the same command again: what was committed is kept"),
+        ("disk I/O", "is the disk full or gone? what was committed is kept, and the same command resumes"),
         ("locked", "another process holds it; wait for it, then run the same command again"),
         ("readonly", "give a file that can be written with --db"),
         ("not a database", "give another file with --db"),

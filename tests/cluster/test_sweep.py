@@ -63,7 +63,7 @@ def test_a_failed_trial_is_named_and_the_others_are_kept(digits: ImageDataset, r
     good = trial(digits.info, "ssn")
     diverging = trial(digits.info, "cohen").model_copy(update={"learning_rate": 1e30})
     harvest = Harvest()
-    with pytest.raises(IncompleteError, match=r"1 of 2 trials failed \(cohen, sigma 0.5, seed 0: .*diverged"):
+    with pytest.raises(IncompleteError, match=r"did not finish \(cohen, sigma 0.5, seed 0: .*diverged"):
         train_trials(
             [good, diverging],
             training_data(digits),
