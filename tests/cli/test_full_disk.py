@@ -9,7 +9,8 @@ import pytest
 from rsbench.cli.main import run
 from rsbench.store.store import Store
 
-SWEEP = [*"sweep --method dssn --sigma 0.5 --seed 0 --epochs 2".split(), *"--images first:50 --workers 1".split()]
+SWEEP = "sweep --method dssn --sigma 0.5 --seed 0 --epochs 2 --images first:50 --workers 1"
+CERTIFY = "certify --dataset digits --method dssn --workers 0"
 
 
 @pytest.fixture
@@ -30,18 +31,17 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_resumes(
     """Full while training (Tune's files, the checkpoint) and full while certifying (the database)."""
     assert run(["db", "upgrade"]) == 0
     filling = fill(disk)
-    assert run(SWEEP) in (1, 3)
+    assert run(SWEEP.split()) in (1, 3)
     assert_one_line_at_the_end(capfd)
     assert list((disk / "checkpoints").glob("*")) == []
     filling.unlink()
-    assert run(SWEEP) == 0
+    assert run(SWEEP.split()) == 0
 
-    certify = ["certify", "--dataset", "digits", "--method", "dssn", "--workers", "0"]
     filling = fill(disk)
-    assert run(certify) == 1
+    assert run(CERTIFY.split()) == 1
     assert_one_line_at_the_end(capfd)
     filling.unlink()
-    assert run(certify) == 0
+    assert run(CERTIFY.split()) == 0
     with Store.open_existing(str(disk / "results.db")) as store:
         assert [len(store.image_results(sealed.id)) for sealed in store.sealed_runs()] == [50, 445]
 
