@@ -6,10 +6,6 @@ from typing import Literal
 
 from rsbench.errors import UsageError
 from rsbench.specs import Family, MeasureSpec, deterministic_levels
-from rsbench.theory.certificate import Certificate
-from rsbench.theory.deterministic_l1 import DeterministicL1
-from rsbench.theory.gaussian_l2 import GaussianL2
-from rsbench.theory.lipschitz_l1 import LipschitzL1
 
 
 @dataclass(frozen=True)
@@ -39,10 +35,6 @@ METHODS = MappingProxyType(
             Method("dssn", "DSSN", "deterministic-splitting", "noise-augmentation", "dssn", "Levine & Feizi 2021"),
         )
     }
-)
-
-CERTIFICATES: MappingProxyType[str, Certificate] = MappingProxyType(
-    {c.name: c for c in (GaussianL2(), LipschitzL1(), DeterministicL1())}
 )
 
 # 2·√3·σ·q splits must stay below 2³¹, which the offsets' generator needs; long before that nobody can visit them.

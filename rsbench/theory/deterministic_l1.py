@@ -1,13 +1,16 @@
 """The deterministic l1 radius of splitting noise with one shared offset (DSSN), in integers."""
 
-from fractions import Fraction
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from rsbench.records import IntArray
-from rsbench.specs import MeasureSpec
-from rsbench.theory.certificate import Certificate, Verdicts
-from rsbench.theory.rounding import floor_to_float
+from rsbench.theory.certificate import Certificate, ImageFacts, Norm, Verdicts
+from rsbench.theory.confidence_procedures import Procedure
+from rsbench.theory.rounding import floor_quotient
+
+if TYPE_CHECKING:
+    from rsbench.specs import MeasureSpec
 
 
 def deterministic_l1_steps(votes_NK: IntArray) -> tuple[IntArray, IntArray]:
@@ -35,24 +38,24 @@ class DeterministicL1(Certificate):
     """DSSN's certificate: exact, no sampling and no abstention, for images on the grid {0, 1/q, …, 1}^d."""
 
     name = "dssn"
-    norms = ("l1",)
+    norms: ClassVar[tuple[Norm, ...]] = ("l1",)
     ball = "closed"
-    threat_model = "the grid {k/q}^d in [0,1]^d"
-    families = frozenset({"deterministic-splitting"})
+    threat_models: ClassVar = {"deterministic-splitting": "the grid {k/q}^d in [0,1]^d"}
+    condition = "splitting noise with one base shared by all coordinates, and the votes of all its L bases"
     source = "Levine & Feizi 2021, corollary 1 and appendix B"
 
     def _certify(
         self,
         selection_NK: IntArray,
         estimation_NK: IntArray,
-        measure: MeasureSpec,
-        q: int | None,
+        measure: "MeasureSpec",
         failure_probability: float | None,
+        procedure: Procedure,
+        images: ImageFacts,
     ) -> Verdicts:
-        if q is None:
+        if images.q is None:
             raise ValueError("certificate dssn needs images on a grid k/q: inputs that lie on no grid have none")
         if (totals := estimation_NK.sum(axis=1)).size and totals[0] != measure.levels:
             raise ValueError(f"DSSN needs the votes of all {measure.levels} bases, got {totals[0]}")
         top_N, steps_N = deterministic_l1_steps(estimation_NK)
-        radius_N = np.array([floor_to_float(Fraction(int(k), q)) for k in steps_N], dtype=np.float64)
-        return Verdicts(top_N, np.zeros(len(top_N), dtype=np.bool_), radius_N)
+        return Verdicts(top_N, np.zeros(len(top_N), dtype=np.bool_), floor_quotient(steps_N, images.q))

@@ -1,31 +1,31 @@
-"""The l1 radius of uniform and splitting smoothing, from the Lipschitz constant 1/(2λ) of the smoothed scores."""
+"""The l1 radius of uniform and splitting smoothing (Lee, Yang), from the Lipschitz constant 1/(2λ) of the scores."""
+
+from typing import ClassVar
 
 from rsbench.records import FloatArray
-from rsbench.specs import MeasureSpec
-from rsbench.theory.certificate import OneVersusRestCertificate
+from rsbench.theory.certificate import ImageFacts, Norm, SampledCertificate
+from rsbench.theory.probability_bounds import ProbabilityBounds
 from rsbench.theory.rounding import inward
 
 
-def lipschitz_l1_radius(lower: FloatArray, half_width: float) -> FloatArray:
-    """R = 2λ(p − ½) of an open l1 ball (Lee et al. 2019; Yang et al. 2020; Levine & Feizi 2021, theorem 2).
+def lipschitz_l1_radius(gap_N: FloatArray, half_width: float) -> FloatArray:
+    """R = λ·(pA − pB) of an open l1 ball, rounded down; with pB = 1 − pA this is 2λ(pA − ½).
 
-    lower: lower bounds p on the top class's probability, in [½, 1], any shape. half_width: λ > 0.
-    Raises ValueError when a bound is outside [½, 1].
+    Lee et al. 2019; Yang et al. 2020; Levine & Feizi 2021, theorem 2. gap_N: pA − pB > 0. half_width: λ > 0.
     """
-    if ((lower < 0.5) | (lower > 1.0)).any():
-        raise ValueError("a lower bound must lie in [½, 1]")
-    return inward(2.0 * half_width * (lower - 0.5))
+    return inward(half_width * gap_N)
 
 
-class LipschitzL1(OneVersusRestCertificate):
-    """Lee's and Yang's certificate: on all of R^d for uniform noise, on [0,1]^d for splitting, under any joint law."""
+class LipschitzL1(SampledCertificate):
+    """Lee's and Yang's certificate."""
 
     name = "lee"
-    norms = ("l1",)
+    norms: ClassVar[tuple[Norm, ...]] = ("l1",)
     ball = "open"
-    threat_model = "R^d for uniform, [0,1]^d for splitting"
-    families = frozenset({"uniform", "splitting"})
+    threat_models: ClassVar = {"uniform": "all of R^d", "splitting": "the box [0,1]^d"}
+    condition = "uniform noise, independent across coordinates, or sampled splitting noise of any joint law"
     source = "Lee et al. 2019; Yang et al. 2020; Levine & Feizi 2021, theorem 2"
+    scale = "half_width"
 
-    def _radius(self, lower_N: FloatArray, measure: MeasureSpec) -> FloatArray:
-        return lipschitz_l1_radius(lower_N, measure.half_width)
+    def _radius(self, bounds: ProbabilityBounds, scale: float, images: ImageFacts) -> FloatArray:
+        return lipschitz_l1_radius(bounds.gap_N, scale)

@@ -7,23 +7,38 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from rsbench.records import FloatArray
+from rsbench.records import FloatArray, IntArray
 
-# The special functions used here are accurate to a few units in the last place (2^-52 relative); 2^-48 covers sixteen.
-_SLACK = 2.0**-48
+_UNIT = 2.0**-52
 
 _NO_RADIUS = "{!r} is not a radius: give a decimal number ≥ 0, such as 0.5, with at most 9 decimals"
 
 
-def inward(value: npt.ArrayLike) -> FloatArray:
-    """Non-negative values, each lowered by a relative 2⁻⁴⁸ to cover the rounding errors of their computation."""
-    return np.asarray(value, dtype=np.float64) * (1.0 - _SLACK)
+def inward(value: npt.ArrayLike, roundings: npt.ArrayLike = 16) -> FloatArray:
+    """Non-negative values, lowered by `roundings` units in the last place to cover the errors of their computation.
+
+    The special functions used here are accurate to a few units (2⁻⁵² relative): sixteen cover a formula of a few of
+    them. A sum of m terms needs more, hence the argument.
+    """
+    return np.asarray(value, dtype=np.float64) * (1.0 - _UNIT * np.asarray(roundings, dtype=np.float64))
 
 
 def floor_to_float(value: Fraction) -> float:
     """The largest float that does not exceed an exact rational."""
     nearest = float(value)
     return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)
+
+
+def floor_quotient(numerator: IntArray, denominator: int) -> FloatArray:
+    """Whole numbers over a whole number, each as the largest float that does not exceed the quotient."""
+    distinct, position = np.unique(numerator, return_inverse=True)
+    quotients = [floor_to_float(Fraction(int(value), denominator)) for value in distinct]
+    return np.array(quotients, dtype=np.float64)[position]
+
+
+def ceil_to_float(value: Fraction) -> float:
+    """The smallest float that an exact rational does not exceed."""
+    return 0.0 - floor_to_float(-value)
 
 
 def radius_threshold(text: str) -> float:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rsbench.certification.results import certify_chunk
-from rsbench.methods import CERTIFICATES
 from rsbench.records import Chunk, ChunkVotes, Votes
+from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.votes_format import decode_votes
 from tests.fixtures.work import INFO, spec
 

@@ -12,11 +12,12 @@ from rsbench.data.npz import load_npz
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.jobs.certify import CertifyOptions, choose_checkpoints, missing_images, plan_run, run_certification
 from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known, save_checkpoint
-from rsbench.methods import CERTIFICATES
 from rsbench.models.architectures import build_backbone
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import Votes
 from rsbench.store.store import Store
+from rsbench.theory.catalogue import CERTIFICATES
+from rsbench.theory.certificate import ImageFacts
 from rsbench.votes_format import decode_votes
 from tests.fixtures.trained import Interrupter, Listener, store_with, stored_rows
 
@@ -45,7 +46,7 @@ def test_a_sealed_run_holds_the_votes_that_its_certificate_turns_into_its_radii(
         votes.selection_NK,
         votes.estimation_NK,
         trained[method].header.measure,
-        q=16,
+        images=ImageFacts(q=16),
         failure_probability=run.failure_probability,
     )
     assert [row.label for row in rows] == digits.labels_N[:60].tolist()

@@ -6,7 +6,6 @@ asked of them; the seed is fixed, so a test that passes passes always.
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from scipy.stats import binom, norm
@@ -19,6 +18,7 @@ from rsbench.smoothing.voting import Ballot
 from rsbench.theory.confidence import clopper_pearson_lower
 from rsbench.theory.gaussian_l2 import gaussian_l2_radius
 from rsbench.theory.lipschitz_l1 import lipschitz_l1_radius
+from rsbench.theory.probability_bounds import ProbabilityBounds
 from tests.fixtures.networks import HalfSpace
 
 N = 20_000
@@ -57,8 +57,9 @@ def test_a_plane_under_gaussian_noise(
     votes = votes_for(HalfSpace(w, b), GaussianSmoothing(sigma), x)[side]
     assert_share(votes, p)
     # The exact radius is the distance to the plane; the certified one stays inside it, and not far.
-    assert gaussian_l2_radius(np.array([p]), sigma)[0] == pytest.approx(distance, rel=1e-10)
-    certified = float(gaussian_l2_radius(clopper_pearson_lower([votes], N, 0.001), sigma)[0])
+    lower = [p, float(clopper_pearson_lower(votes, N, 0.001))]
+    exact, certified = gaussian_l2_radius(ProbabilityBounds.one_versus_rest(lower), sigma)
+    assert exact == pytest.approx(distance, rel=1e-10)
     assert 0.75 * distance < certified < distance
 
 
@@ -71,8 +72,9 @@ def test_a_half_line_under_uniform_noise(x: float, half_width: float, side: int,
     votes = votes_for(HalfSpace([1.0], 0.0), UniformSmoothing(half_width), [x])[side]
     assert_share(votes, p)
     # Tight: the radius of the exact share is the distance to the cut.
-    assert lipschitz_l1_radius(np.array([p]), half_width)[0] == pytest.approx(abs(x), rel=1e-12)
-    certified = float(lipschitz_l1_radius(clopper_pearson_lower([votes], N, 0.001), half_width)[0])
+    lower = [p, float(clopper_pearson_lower(votes, N, 0.001))]
+    exact, certified = lipschitz_l1_radius(ProbabilityBounds.one_versus_rest(lower).gap_N, half_width)
+    assert exact == pytest.approx(abs(x), rel=1e-12)
     assert 0.85 * abs(x) < certified < abs(x)
 
 

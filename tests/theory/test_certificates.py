@@ -3,49 +3,90 @@
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsbench.methods import CERTIFICATES, METHODS, measure_for
-from rsbench.records import IntArray
+from rsbench.methods import METHODS, measure_for
+from rsbench.records import BoolArray, FloatArray, IntArray
 from rsbench.specs import Family, MeasureSpec
-from rsbench.theory.certificate import Verdicts
+from rsbench.theory.catalogue import CERTIFICATES
+from rsbench.theory.certificate import ImageFacts, SampledCertificate, ThreatModel, Verdicts, check_votes
+from rsbench.theory.confidence_procedures import Procedure
+from rsbench.theory.probability_bounds import ProbabilityBounds
 
 SPLITS = 220
 Q = 255
+FAMILIES: tuple[Family, ...] = get_args(Family)
+PROCEDURES: tuple[Procedure, ...] = get_args(Procedure)
+
+# Five pixels between ½ and an end of the range. No image of five pixels is covered whole at the σ of this module.
+CAPS_D = np.array([0.5, 0.8, 1.0, 0.7, 0.6])
 
 
-def measure_of(family: Family, sigma: float = 0.25) -> MeasureSpec:
+def measure_of(family: Family, sigma: float = 1.0) -> MeasureSpec:
     if family == "deterministic-splitting":
         return MeasureSpec(family=family, sigma=sigma, levels=SPLITS, offsets_seed=0)
     return MeasureSpec(family=family, sigma=sigma)
 
 
+def facts(images: int, caps_D: FloatArray = CAPS_D) -> ImageFacts:
+    """All that a certificate may ask for, the same for every image."""
+    return ImageFacts(q=Q, dims=len(caps_D), caps_ND=np.tile(caps_D, (images, 1)))
+
+
 @dataclass(frozen=True)
 class Case:
-    """One certificate under one measure that it holds for."""
+    """One certificate under one measure that it holds for, and how it spends its failure probability."""
 
     name: str
     family: Family
+    procedure: Procedure
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.family}-{self.procedure}"
 
     @property
     def sampled(self) -> bool:
-        return self.family != "deterministic-splitting"
+        return isinstance(CERTIFICATES[self.name], SampledCertificate)
 
-    def certify(self, votes_NK: IntArray, *, alpha: float = 0.001, sigma: float = 0.25) -> Verdicts:
-        """Certify with the same votes for selection and estimation."""
+    def certify(
+        self,
+        estimation_NK: IntArray,
+        *,
+        selection_NK: IntArray | None = None,
+        alpha: float | None = 0.001,
+        sigma: float = 1.0,
+        images: ImageFacts | None = None,
+    ) -> Verdicts:
+        """Certify, with the same votes for selection and estimation unless others are given."""
         return CERTIFICATES[self.name].certify(
-            votes_NK, votes_NK, measure_of(self.family, sigma), q=Q, failure_probability=alpha if self.sampled else None
+            estimation_NK if selection_NK is None else selection_NK,
+            estimation_NK,
+            measure_of(self.family, sigma),
+            failure_probability=alpha if self.sampled else None,
+            procedure=self.procedure,
+            images=images or facts(len(estimation_NK)),
         )
 
 
-CASES = [Case(name, family) for name in CERTIFICATES for family in sorted(CERTIFICATES[name].families)]
+CASES = [
+    Case(name, family, procedure)
+    for name, certificate in CERTIFICATES.items()
+    for family in certificate.threat_models
+    for procedure in (PROCEDURES if isinstance(certificate, SampledCertificate) else PROCEDURES[:1])
+]
 SAMPLED = [case for case in CASES if case.sampled]
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}-{case.family}")
-every_sampled_case = pytest.mark.parametrize("case", SAMPLED, ids=lambda case: f"{case.name}-{case.family}")
+# The box does not grow with σ.
+PROPORTIONAL = [case for case in SAMPLED if not case.name.startswith("box")]
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_sampled_case = pytest.mark.parametrize("case", SAMPLED, ids=str)
+# Of each of some twenty cases.
+some_examples = settings(max_examples=40)
+every_certificate = pytest.mark.parametrize("name", CERTIFICATES)
 
 
 def votes(*top: int, classes: int = 4) -> IntArray:
@@ -56,21 +97,44 @@ def votes(*top: int, classes: int = 4) -> IntArray:
     return counts_NK
 
 
+def test_the_catalogue_is_known_by_name() -> None:
+    assert set(CERTIFICATES) == {"cohen", "lecuyer", "li", "lee", "box-log", "box", "box-image", "dssn"}
+    assert {case.family for case in CASES} == set(FAMILIES)
+
+
 def test_every_method_declares_a_certificate_that_holds_for_its_measure() -> None:
     for method in METHODS.values():
         measure = measure_for(method, 0.25, q=Q, offsets_seed=0)
-        assert measure.family in CERTIFICATES[method.certificate].families
+        CERTIFICATES[method.certificate].check_measure(measure.family)
 
 
-@every_case
-def test_declares_what_makes_a_radius_true(case: Case) -> None:
-    certificate = CERTIFICATES[case.name]
-    assert certificate.name == case.name
+@every_certificate
+def test_declares_what_makes_a_radius_true(name: str) -> None:
+    certificate = CERTIFICATES[name]
+    assert certificate.name == name
     assert certificate.norms
-    assert set(certificate.norms) <= {"l1", "l2"}
+    assert set(certificate.norms) <= {"l1", "l2", "linf"}
     assert certificate.ball in ("open", "closed")
-    assert certificate.threat_model
+    assert certificate.threat_models
+    assert set(certificate.threat_models) <= set(FAMILIES)
+    assert set(certificate.threat_models.values()) <= set(get_args(ThreatModel))
+    assert certificate.condition
     assert certificate.source
+    for model in certificate.threat_models.values():
+        assert model in certificate.threat_model
+
+
+@every_certificate
+def test_refuses_measures_that_its_theorem_does_not_speak_of(name: str) -> None:
+    certificate = CERTIFICATES[name]
+    for family in set(FAMILIES) - set(certificate.threat_models):
+        complaint = f"certificate {name} does not hold for {family} smoothing"
+        with pytest.raises(ValueError, match=complaint) as refusal:
+            certificate.check_measure(family)
+        assert certificate.condition in str(refusal.value)
+        assert certificate.source in str(refusal.value)
+        with pytest.raises(ValueError, match=complaint):
+            certificate.certify(votes(200), votes(200), measure_of(family), failure_probability=0.001, images=facts(1))
 
 
 @every_case
@@ -97,6 +161,15 @@ def test_radii_are_finite_and_zero_on_abstention(case: Case) -> None:
     assert (verdicts.radius_N[verdicts.abstained_N] == 0).all()
 
 
+@every_sampled_case
+def test_a_radius_is_infinite_only_where_the_threat_model_has_an_end(case: Case) -> None:
+    # One pixel under noise ten times as wide as its range: nothing in the box is far enough away.
+    verdicts = case.certify(votes(SPLITS, 100), sigma=10.0, images=facts(2, np.array([1.0])))
+    in_the_box = case.name in ("box", "box-image")
+    assert np.isinf(verdicts.radius_N).tolist() == [in_the_box, False]
+    assert verdicts.abstained_N.tolist() == [False, True]
+
+
 @every_case
 def test_radius_rises_with_the_votes_of_the_class(case: Case) -> None:
     verdicts = case.certify(votes(*range(SPLITS // 2 + 1, SPLITS + 1)))
@@ -105,16 +178,28 @@ def test_radius_rises_with_the_votes_of_the_class(case: Case) -> None:
 
 
 @every_case
+@some_examples
 @given(data=st.data())
 def test_the_order_of_images_does_not_matter(case: Case, data: st.DataObject) -> None:
     votes_NK = votes(*data.draw(st.lists(st.integers(0, SPLITS), min_size=1, max_size=8)))
     order_N = np.array(data.draw(st.permutations(range(len(votes_NK)))))
-    verdicts, shuffled = case.certify(votes_NK), case.certify(votes_NK[order_N])
+    caps_ND = np.linspace(0.5, 1.0, 3 * len(votes_NK)).reshape(len(votes_NK), 3)
+    verdicts = case.certify(votes_NK, images=ImageFacts(q=Q, dims=3, caps_ND=caps_ND))
+    shuffled = case.certify(votes_NK[order_N], images=ImageFacts(q=Q, dims=3, caps_ND=caps_ND[order_N]))
     np.testing.assert_array_equal(verdicts.predicted_N[order_N], shuffled.predicted_N)
     np.testing.assert_array_equal(verdicts.radius_N[order_N], shuffled.radius_N)
 
 
+@every_case
+def test_an_image_is_certified_the_same_in_any_company(case: Case) -> None:
+    votes_NK = votes(*range(0, SPLITS + 1, 20))
+    together, alone = case.certify(votes_NK), [case.certify(row_K[None]) for row_K in votes_NK]
+    assert together.radius_N.tolist() == [float(verdicts.radius_N[0]) for verdicts in alone]
+    assert together.predicted_N.tolist() == [int(verdicts.predicted_N[0]) for verdicts in alone]
+
+
 @every_sampled_case
+@some_examples
 @given(data=st.data())
 def test_renaming_the_classes_renames_the_prediction_only(case: Case, data: st.DataObject) -> None:
     # Distinct counts: on ties the lowest index is selected, and that rule sees names.
@@ -137,41 +222,65 @@ def test_radius_rises_with_alpha(case: Case) -> None:
     assert 0 < radii[0] < radii[1] < radii[2]
 
 
-@every_sampled_case
+@pytest.mark.parametrize("case", PROPORTIONAL, ids=str)
 @pytest.mark.parametrize("factor", [0.5, 4.0])
 def test_radius_is_proportional_to_sigma(case: Case, factor: float) -> None:
     # Powers of two scale floats without rounding.
-    one, other = case.certify(votes(190)), case.certify(votes(190), sigma=0.25 * factor)
+    one, other = case.certify(votes(190)), case.certify(votes(190), sigma=factor)
     assert other.radius_N[0] == factor * one.radius_N[0]
+
+
+@every_sampled_case
+def test_radius_rises_with_sigma(case: Case) -> None:
+    radii = [float(case.certify(votes(190), sigma=sigma).radius_N[0]) for sigma in (0.5, 1.0, 1.1, 2.0)]
+    assert 0 < radii[0] < radii[1] < radii[2] < radii[3]
 
 
 @every_sampled_case
 def test_the_class_comes_from_the_selection_votes_alone(case: Case) -> None:
     # The selection names class 2, which then wins only 30 of the fresh votes: to abstain is the one honest answer.
-    verdicts = CERTIFICATES[case.name].certify(
-        votes(100), votes(190), measure_of(case.family), q=Q, failure_probability=0.001
-    )
+    verdicts = case.certify(votes(190), selection_NK=votes(100))
     assert verdicts.predicted_N.tolist() == [2]
     assert verdicts.abstained_N.tolist() == [True]
     assert verdicts.radius_N.tolist() == [0.0]
 
 
 @every_sampled_case
-def test_abstains_exactly_when_the_bound_does_not_exceed_one_half(case: Case) -> None:
-    # α = 2⁻¹⁰: ten unanimous votes bound the share by exactly ½, eleven by more.
-    ten = case.certify(np.array([[10, 0]]), alpha=2.0**-10)
-    eleven = case.certify(np.array([[11, 0]]), alpha=2.0**-10)
+@some_examples
+@given(data=st.data())
+def test_the_class_is_the_selected_one_whoever_leads_later(case: Case, data: st.DataObject) -> None:
+    counts = st.lists(st.integers(0, 60), min_size=3, max_size=3)
+    selection_NK = np.array([data.draw(counts)])
+    estimation_NK = np.array([data.draw(counts.filter(any))])
+    verdicts = case.certify(estimation_NK, selection_NK=selection_NK)
+    selected = int(selection_NK[0].argmax())
+    assert verdicts.predicted_N.tolist() == [selected]
+    if not verdicts.abstained_N[0]:
+        others_K = np.delete(estimation_NK[0], selected)
+        assert estimation_NK[0, selected] > others_K.max()
+
+
+@every_sampled_case
+def test_abstains_exactly_when_the_bounds_leave_no_gap(case: Case) -> None:
+    # At 2⁻¹⁰ a bound, ten unanimous votes bound the share by exactly ½, eleven by more. Top-two has two bounds.
+    alpha = 2.0**-10 * (2 if case.procedure == "top-two" else 1)
+    ten = case.certify(np.array([[10, 0]]), alpha=alpha)
+    eleven = case.certify(np.array([[11, 0]]), alpha=alpha)
     assert ten.abstained_N.tolist() == [True]
     assert eleven.abstained_N.tolist() == [False]
 
 
-@every_case
-def test_refuses_measures_that_its_theorem_does_not_speak_of(case: Case) -> None:
-    families: tuple[Family, ...] = ("gaussian", "uniform", "splitting", "deterministic-splitting")
-    certificate = CERTIFICATES[case.name]
-    for family in set(families) - certificate.families:
-        with pytest.raises(ValueError, match=f"not for {family}"):
-            certificate.certify(votes(200), votes(200), measure_of(family), q=Q, failure_probability=0.001)
+@pytest.mark.parametrize("name", sorted({case.name for case in SAMPLED}))
+def test_two_bounds_pay_where_the_other_votes_are_scattered(name: str) -> None:
+    # 45 % against eleven classes with 5 % each: a majority that one bound alone cannot see.
+    scattered_NK = np.array([[450] + [50] * 11])
+    single, double = (
+        next(case for case in SAMPLED if (case.name, case.procedure) == (name, procedure)).certify(scattered_NK)
+        for procedure in PROCEDURES
+    )
+    assert single.abstained_N.tolist() == [True]
+    assert double.abstained_N.tolist() == [False]
+    assert double.radius_N[0] > 0.0
 
 
 @every_case
@@ -183,41 +292,125 @@ def test_refuses_measures_that_its_theorem_does_not_speak_of(case: Case) -> None
         (votes(200, classes=5), votes(200), "N×K"),
         (votes(200), votes(-1), "negative"),
         (votes(-1), votes(200), "negative"),
+        (votes(200)[:, :1], votes(200)[:, :1], "two classes"),
         (votes(200), np.zeros((1, 4), dtype=np.int64), "same number of votes"),
         (votes(200, 200), np.array([[220, 0, 0, 0], [219, 0, 0, 0]]), "same number of votes"),
     ],
 )
 def test_refuses_what_are_no_votes(case: Case, selection_NK: IntArray, estimation_NK: IntArray, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        CERTIFICATES[case.name].certify(
-            selection_NK, estimation_NK, measure_of(case.family), q=Q, failure_probability=0.001
-        )
+        case.certify(estimation_NK, selection_NK=selection_NK)
 
 
 @every_sampled_case
 @pytest.mark.parametrize("alpha", [None, 0.0, 1.0])
 def test_certificates_from_samples_need_a_failure_probability(case: Case, alpha: float | None) -> None:
     with pytest.raises(ValueError, match="failure probability"):
-        CERTIFICATES[case.name].certify(votes(200), votes(200), measure_of(case.family), q=Q, failure_probability=alpha)
+        case.certify(votes(200), alpha=alpha)
 
 
 @every_sampled_case
-@pytest.mark.parametrize("p", [0.35, 0.5, 0.55, 0.8])
-def test_a_wrong_certificate_is_as_rare_as_alpha_says(case: Case, p: float) -> None:
-    # Two classes, the first with probability p: every one of the outcomes of 12 fresh votes, weighed exactly.
-    # Certifying a class is an error when the radius exceeds the one that its true probability would give.
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("inf"), float("nan")])
+def test_certificates_from_samples_need_a_positive_scale(case: Case, scale: float) -> None:
+    with pytest.raises(ValueError, match="positive number"):
+        sampled(case).radius(ProbabilityBounds.one_versus_rest(0.9), scale, facts(1))
+
+
+def sampled(case: Case) -> SampledCertificate:
+    certificate = CERTIFICATES[case.name]
+    assert isinstance(certificate, SampledCertificate)
+    return certificate
+
+
+def probability_of(outcome_K: IntArray, p_K: tuple[Fraction, ...]) -> Fraction:
+    """Of a multinomial outcome, exactly."""
+    ways = math.factorial(int(outcome_K.sum()))
+    for count in outcome_K.tolist():
+        ways //= math.factorial(count)
+    return math.prod((p**count for p, count in zip(p_K, outcome_K.tolist(), strict=True)), start=Fraction(ways))
+
+
+def true_radius(case: Case, p_K: tuple[Fraction, ...], selected: int) -> float:
+    """The radius that the selected class has for its true probabilities, 0 where it is not the likeliest."""
+    runner_up = max(p for other, p in enumerate(p_K) if other != selected)
+    bounds = ProbabilityBounds.exact(p_K[selected], runner_up if case.procedure == "top-two" else None)
+    scale: float = getattr(measure_of(case.family), sampled(case).scale)
+    return float(sampled(case).radius(bounds, scale, facts(1))[0])
+
+
+# Two classes: all 13 outcomes of 12 votes. Three: all 91, of which the runner-up is not always the same class.
+@every_sampled_case
+@pytest.mark.parametrize(
+    "p_K",
+    [
+        (Fraction(35, 100), Fraction(65, 100)),
+        (Fraction(1, 2), Fraction(1, 2)),
+        (Fraction(55, 100), Fraction(45, 100)),
+        (Fraction(8, 10), Fraction(2, 10)),
+        (Fraction(5, 10), Fraction(3, 10), Fraction(2, 10)),
+        (Fraction(4, 10), Fraction(3, 10), Fraction(3, 10)),
+        (Fraction(9, 10), Fraction(5, 100), Fraction(5, 100)),
+    ],
+    ids=str,
+)
+def test_a_wrong_certificate_is_as_rare_as_alpha_says(case: Case, p_K: tuple[Fraction, ...]) -> None:
+    # Every outcome of the fresh votes, weighed exactly. To certify a class is an error when the radius exceeds the one
+    # that its true probabilities would give, or when it is not the likeliest.
     n, alpha = 12, 0.05
-    numerator, denominator = p.as_integer_ratio()
-    outcomes_NK = np.array([[k, n - k] for k in range(n + 1)])
-    selection_NK = np.tile([1, 0], (n + 1, 1))
-    certificate, measure = CERTIFICATES[case.name], measure_of(case.family)
-    verdicts = certificate.certify(selection_NK, outcomes_NK, measure, q=Q, failure_probability=alpha)
-    # The radius of p itself, to within 1e-3: a million votes with that share, bounded at their median.
-    million_NK = np.array([[round(p * 10**6), 10**6 - round(p * 10**6)]])
-    true_radius = float(certificate.certify(million_NK, million_NK, measure, q=Q, failure_probability=0.5).radius_N[0])
-    wrong = Fraction(0)
-    for k in range(n + 1):
-        if not verdicts.abstained_N[k] and (p <= 0.5 or verdicts.radius_N[k] > true_radius + 1e-3):
-            ways = math.comb(n, k) * numerator**k * (denominator - numerator) ** (n - k)
-            wrong += Fraction(ways, denominator**n)
-    assert wrong <= Fraction(alpha)
+    cuts = np.array([(0, *cut, n) for cut in np.ndindex(*[n + 1] * (len(p_K) - 1)) if list(cut) == sorted(cut)])
+    outcomes_NK = np.diff(cuts, axis=1)
+    for selected in range(len(p_K)):
+        selection_NK = np.tile(np.eye(len(p_K), dtype=np.int64)[selected], (len(outcomes_NK), 1))
+        verdicts = case.certify(outcomes_NK, selection_NK=selection_NK, alpha=alpha)
+        true = true_radius(case, p_K, selected)
+        wrong_N: BoolArray = ~verdicts.abstained_N & ((verdicts.radius_N > true) | (true == 0.0))
+        assert sum((probability_of(row_K, p_K) for row_K in outcomes_NK[wrong_N]), Fraction(0)) <= Fraction(alpha)
+
+
+def test_the_caps_of_every_image_are_needed_where_they_matter() -> None:
+    certificate, measure = CERTIFICATES["box-image"], measure_of("uniform")
+    for images, complaint in ((None, "needs each image's caps"), (facts(3), "2 images need as many rows of caps")):
+        with pytest.raises(ValueError, match=complaint):
+            certificate.certify(votes(200, 200), votes(200, 200), measure, failure_probability=0.001, images=images)
+
+
+def test_an_unknown_procedure_is_refused() -> None:
+    unknown = Case("cohen", "gaussian", "best-of-both")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown procedure 'best-of-both'"):
+        unknown.certify(votes(200))
+
+
+def test_box_log_is_refused_where_its_logarithm_is() -> None:
+    # λ = √3/4 < ½.
+    with pytest.raises(ValueError, match="box-log needs 2λ > 1"):
+        Case("box-log", "uniform", "one-versus-rest").certify(votes(200), sigma=0.25)
+
+
+@pytest.mark.parametrize("q", [0, -1, 2**16])
+def test_grids_of_impossible_fineness_are_refused(q: int) -> None:
+    with pytest.raises(ValueError, match=r"q, the number of quantisation steps, must lie in 1\.\.65535"):
+        ImageFacts(q=q)
+
+
+def test_images_without_pixels_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1 pixel"):
+        ImageFacts(dims=0)
+    with pytest.raises(ValueError, match="D ≥ 1"):
+        ImageFacts(caps_ND=np.ones((2, 0)))
+    with pytest.raises(ValueError, match="N×D"):
+        ImageFacts(caps_ND=np.ones(3))
+
+
+@pytest.mark.parametrize("cap", [0.4999, 1.0001, -1.0, float("nan")])
+def test_caps_that_no_pixel_has_are_refused(cap: float) -> None:
+    with pytest.raises(ValueError, match=r"lies in \[½, 1\]"):
+        ImageFacts(caps_ND=np.array([[1.0, cap]]))
+
+
+def test_votes_are_checked_against_what_was_drawn_and_who_can_win() -> None:
+    check_votes(votes(200), n=SPLITS, classes=4)
+    check_votes(np.zeros((0, 4), dtype=np.int64), n=SPLITS, classes=4)
+    with pytest.raises(ValueError, match="votes of 4 classes, and the data set has 10"):
+        check_votes(votes(200), classes=10)
+    with pytest.raises(ValueError, match="sum to 220, and n = 100"):
+        check_votes(votes(200), n=100)

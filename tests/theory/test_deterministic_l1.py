@@ -1,4 +1,4 @@
-"""DSSN's radius: golden values, and no false certificate on small grids, by exhaustion.
+"""DSSN's radius: its rule, and no false certificate on small grids, by exhaustion.
 
 Shapes: P grid points, L bases, K classes.
 """
@@ -10,48 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsbench.methods import CERTIFICATES
 from rsbench.records import IntArray
-from rsbench.specs import MeasureSpec, deterministic_levels
+from rsbench.specs import MeasureSpec
+from rsbench.theory.catalogue import CERTIFICATES
+from rsbench.theory.certificate import ImageFacts
 from rsbench.theory.deterministic_l1 import deterministic_l1_steps
 from tests.fixtures.grids import distances
 from tests.fixtures.lookup import deterministic_codes, tables, vote_counts
 
-# (votes, q, class, k)
-GOLDEN = [
-    ([10, 0, 0], 4, 0, 5),
-    ([5, 5, 0], 4, 0, 0),
-    ([6, 4, 0], 4, 0, 1),
-    ([7, 4, 0], 4, 0, 1),
-    ([0, 0, 12], 4, 2, 5),
-    ([0, 132], 255, 1, 65),
-    ([1545, 1546], 255, 1, 0),
-    ([0] * 9 + [3091], 255, 9, 1545),
-    ([1, 1], 4, 0, 0),
-]
-
 
 def measure(levels: int) -> MeasureSpec:
     return MeasureSpec(family="deterministic-splitting", sigma=1.0, levels=levels, offsets_seed=0)
-
-
-@pytest.mark.parametrize(("votes_K", "q", "top", "k"), GOLDEN)
-def test_golden_values(votes_K: list[int], q: int, top: int, k: int) -> None:
-    votes_NK = np.array([votes_K])
-    top_N, steps_N = deterministic_l1_steps(votes_NK)
-    assert (top_N[0], steps_N[0]) == (top, k)
-    verdicts = CERTIFICATES["dssn"].certify(np.zeros_like(votes_NK), votes_NK, measure(sum(votes_K)), q=q)
-    assert verdicts.predicted_N.tolist() == [top]
-    assert verdicts.abstained_N.tolist() == [False]
-    assert Fraction(float(verdicts.radius_N[0])) <= Fraction(k, q)
-    assert verdicts.radius_N[0] == pytest.approx(k / q, rel=2.0**-52)
-
-
-@pytest.mark.parametrize(
-    ("sigma", "levels"), [(0.15, 132), (0.25, 220), (0.5, 441), (1, 883), (2, 1766), (3.5, 3091), (12, 10_600)]
-)
-def test_golden_levels(sigma: float, levels: int) -> None:
-    assert deterministic_levels(sigma, 255) == levels
 
 
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=6))
@@ -61,6 +30,15 @@ def test_matches_the_rule_written_out_class_by_class(votes_K: list[int]) -> None
     top_N, steps_N = deterministic_l1_steps(np.array([votes_K]))
     assert (top_N[0], steps_N[0]) == (top, min(steps))
     assert steps_N[0] >= 0
+    if sum(votes_K) >= 2:
+        votes_NK = np.array([votes_K])
+        verdicts = CERTIFICATES["dssn"].certify(
+            np.zeros_like(votes_NK), votes_NK, measure(sum(votes_K)), images=ImageFacts(q=255)
+        )
+        assert verdicts.predicted_N.tolist() == [top]
+        assert verdicts.abstained_N.tolist() == [False]
+        assert Fraction(float(verdicts.radius_N[0])) <= Fraction(min(steps), 255)
+        assert verdicts.radius_N[0] == pytest.approx(min(steps) / 255, rel=2.0**-52)
 
 
 def test_needs_two_classes() -> None:
@@ -75,7 +53,9 @@ def test_needs_a_grid() -> None:
 
 def test_needs_the_votes_of_every_base() -> None:
     with pytest.raises(ValueError, match="all 5 bases, got 4"):
-        CERTIFICATES["dssn"].certify(np.zeros((1, 2), dtype=np.int64), np.array([[4, 0]]), measure(5), q=4)
+        CERTIFICATES["dssn"].certify(
+            np.zeros((1, 2), dtype=np.int64), np.array([[4, 0]]), measure(5), images=ImageFacts(q=4)
+        )
 
 
 def steps_without_tie_rule(votes_PK: IntArray) -> IntArray:
@@ -99,7 +79,9 @@ def test_no_class_changes_inside_any_certified_ball(q: int, dims: int, classes: 
         codes_PL = deterministic_codes(q, dims, levels, offsets_seed=levels)
         for table_S in tables(codes_PL, classes, count=60, seed=levels):
             votes_PK = vote_counts(codes_PL, table_S, classes)
-            verdicts = CERTIFICATES["dssn"].certify(np.zeros_like(votes_PK), votes_PK, measure(levels), q=q)
+            verdicts = CERTIFICATES["dssn"].certify(
+                np.zeros_like(votes_PK), votes_PK, measure(levels), images=ImageFacts(q=q)
+            )
             top_P = votes_PK.argmax(axis=1)
             np.testing.assert_array_equal(verdicts.predicted_N, top_P)
             # The radius is k/q rounded down by less than half a step: rounding brings k back.

@@ -12,40 +12,34 @@ from torch import Tensor
 from rsbench.records import FloatArray, IntArray
 from rsbench.smoothing.randomness import KeyedRandom, Stage
 from rsbench.smoothing.splitting import SplittingSmoothing
-from rsbench.theory.lipschitz_l1 import lipschitz_l1_radius
+from rsbench.theory.lipschitz_l1 import LipschitzL1, lipschitz_l1_radius
+from rsbench.theory.probability_bounds import ProbabilityBounds
 from tests.fixtures.grids import distances, grid_points
 
-# (lower bound, λ, radius). The last two have runner-up's bounds of 0.12 = 1 − 0.88 and 0.25, which counts as 0.2.
-GOLDEN = [(0.9, 1.0, 0.8), (0.75, 0.25, 0.125), (0.88, 1.0, 0.76), (0.8, 1.0, 0.6)]
 
-
-@pytest.mark.parametrize(("lower", "half_width", "golden"), GOLDEN)
-def test_golden_radii_are_met_and_never_exceeded(lower: float, half_width: float, golden: float) -> None:
-    radius = float(lipschitz_l1_radius(np.array([lower]), half_width)[0])
-    assert radius == pytest.approx(golden, rel=1e-12)
-    assert radius <= golden
+def radii(lower: list[float], half_width: float) -> list[float]:
+    found: list[float] = LipschitzL1().radius(ProbabilityBounds.one_versus_rest(lower), half_width).tolist()
+    return found
 
 
 @given(st.floats(0.5, 0.99), st.floats(1e-6, 0.01), st.floats(0.01, 10))
 def test_monotone_in_the_bound_and_linear_in_the_half_width(lower: float, more: float, half_width: float) -> None:
-    small, large = lipschitz_l1_radius(np.array([lower, lower + more]), half_width)
+    small, large = radii([lower, lower + more], half_width)
     assert small < large
     # Three roundings: 2⁻⁵⁰.
-    assert lipschitz_l1_radius(np.array([lower + more]), 3.0 * half_width)[0] == pytest.approx(
-        3.0 * large, rel=2.0**-50
-    )
+    assert radii([lower + more], 3.0 * half_width) == pytest.approx([3.0 * large], rel=2.0**-50)
 
 
-def test_a_sure_class_is_certified_to_the_half_width_and_half_to_nothing() -> None:
-    sure, half = lipschitz_l1_radius(np.array([1.0, 0.5]), 0.75)
+def test_a_sure_class_is_certified_to_the_half_width_and_half_or_less_to_nothing() -> None:
+    sure, half, less = radii([1.0, 0.5, 0.49], 0.75)
     assert 0.75 * (1 - 2.0**-47) < sure <= 0.75
-    assert half == 0.0
+    assert half == less == 0.0
 
 
-@pytest.mark.parametrize("lower", [0.49, -1.0, 1.01])
+@pytest.mark.parametrize("lower", [-0.01, -1.0, 1.01])
 def test_bounds_outside_the_closed_interval_are_refused(lower: float) -> None:
-    with pytest.raises(ValueError, match="lower bound"):
-        lipschitz_l1_radius(np.array([0.7, lower]), 1.0)
+    with pytest.raises(ValueError, match="pA must be a probability"):
+        radii([0.7, lower], 1.0)
 
 
 class EverySplit(KeyedRandom):
@@ -95,7 +89,7 @@ def test_no_class_changes_inside_the_ball_of_an_enumerated_splitting_law(q: int,
         table = np.where(generator.random(table.shape) < 0.3 * share, generator.integers(0, 3, table.shape), table)
         shares_PK = np.stack([(table[codes_PS] == k).mean(axis=1) for k in range(3)], axis=1)
         top_P, sure_P = shares_PK.argmax(axis=1), shares_PK.max(axis=1)
-        radii_P = lipschitz_l1_radius(np.maximum(sure_P, 0.5), levels / (2 * q))
+        radii_P = lipschitz_l1_radius(np.maximum(2.0 * sure_P - 1.0, 0.0), levels / (2 * q))
         certified += int(np.sum(radii_P > 1 / q))
         assert violations(radii_P, top_P, sure_P, between_PP) == 0
         found_twice_as_far += violations(2.0 * radii_P, top_P, sure_P, between_PP)

@@ -1,28 +1,28 @@
-"""Certified accuracy and the average certified radius."""
+"""Certified accuracy and its curve, the average certified radius, the envelope of several models."""
+
+import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsbench.theory.metrics import average_certified_radius, certified_accuracy
+from rsbench.theory.metrics import (
+    Ball,
+    average_certified_radius,
+    certified_accuracy,
+    certified_curve,
+    envelope,
+)
 
 # Five images: radii 0.3, 1.2, none, 0.7 and 2; the first, fourth and fifth are classified correctly.
 RADII = np.array([0.3, 0.7, 2.0])
 
 
-@pytest.mark.parametrize(("threshold", "share"), [(0.0, 3 / 5), (0.5, 2 / 5), (2.0, 0.0)])
-def test_golden_values_of_open_balls(threshold: float, share: float) -> None:
-    assert float(certified_accuracy(RADII, 5, threshold, "open")) == share
-
-
 def test_a_closed_ball_certifies_at_its_radius_and_an_open_one_does_not() -> None:
     np.testing.assert_array_equal(certified_accuracy(RADII, 5, [0.3, 0.7, 2.0], "closed"), [3 / 5, 2 / 5, 1 / 5])
     np.testing.assert_array_equal(certified_accuracy(RADII, 5, [0.3, 0.7, 2.0], "open"), [2 / 5, 1 / 5, 0.0])
-
-
-def test_golden_value_of_the_average() -> None:
-    assert average_certified_radius(RADII, 5) == pytest.approx(0.6, rel=1e-15)
 
 
 def test_no_certified_image() -> None:
@@ -49,3 +49,84 @@ def test_the_average_is_the_area_under_the_curve(radii: list[float]) -> None:
     area = float(np.sum(heights * np.diff(edges)))
     # Sums of at most 20 terms below 10: an error of 20·10·2⁻⁵² is generous.
     assert average_certified_radius(ascending, len(radii)) == pytest.approx(area, rel=1e-13, abs=1e-13)
+
+
+def test_one_infinite_radius_makes_the_average_infinite() -> None:
+    assert average_certified_radius(np.array([0.5, math.inf]), 5) == math.inf
+    assert certified_accuracy(np.array([0.5, math.inf]), 5, [1e308, math.inf], "open").tolist() == [0.2, 0.0]
+    assert certified_accuracy(np.array([0.5, math.inf]), 5, math.inf, "closed") == 0.2
+
+
+@given(st.lists(st.floats(0, 10), max_size=40), st.integers(0, 9))
+def test_the_average_is_the_largest_float_that_does_not_exceed_it(radii: list[float], wrong: int) -> None:
+    images = len(radii) + wrong + 1
+    average = average_certified_radius(np.sort(radii), images)
+    exact = sum(map(Fraction, radii), Fraction(0)) / images
+    assert Fraction(average) <= exact < Fraction(math.nextafter(average, math.inf))
+
+
+def test_golden_curves() -> None:
+    corners, share = certified_curve(RADII, 5, "open")
+    assert corners.tolist() == [0.0, 0.3, 0.7, 2.0]
+    assert share.tolist() == [3 / 5, 2 / 5, 1 / 5, 0.0]
+    corners, share = certified_curve(RADII, 5, "closed")
+    assert corners.tolist() == [0.0, 0.3, 0.7, 2.0]
+    assert share.tolist() == [3 / 5, 3 / 5, 2 / 5, 1 / 5]
+
+
+@pytest.mark.parametrize(("ball", "at_zero"), [("open", 1 / 4), ("closed", 3 / 4)])
+def test_radii_of_zero_and_equal_ones_make_one_corner(ball: Ball, at_zero: float) -> None:
+    # A radius of 0 of a correct image: an open ball of that size certifies nothing, a closed one the image itself.
+    corners, share = certified_curve(np.array([0.0, 0.0, 0.5]), 4, ball)
+    assert corners.tolist() == [0.0, 0.5]
+    assert share.tolist() == [at_zero, {"open": 0.0, "closed": 1 / 4}[ball]]
+
+
+@pytest.mark.parametrize("ball", ["open", "closed"])
+def test_the_curve_of_no_radii_is_one_point(ball: Ball) -> None:
+    corners, share = certified_curve(np.array([]), 4, ball)
+    assert (corners.tolist(), share.tolist()) == ([0.0], [0.0])
+
+
+@pytest.mark.parametrize("ball", ["open", "closed"])
+@given(st.lists(st.integers(0, 12), max_size=20), st.integers(0, 5), st.floats(0, 4))
+def test_between_its_corners_the_curve_is_constant(ball: Ball, steps: list[int], wrong: int, at: float) -> None:
+    radii = np.sort(np.array(steps, dtype=np.float64)) / 4.0
+    images = len(steps) + wrong + 1
+    corners, share = certified_curve(radii, images, ball)
+    # Open balls keep a corner's value up to the next one; closed ones have it from just above the one before.
+    corner = np.searchsorted(corners, at, side="right") - 1 if ball == "open" else np.searchsorted(corners, at)
+    expected = share[corner] if corner < len(corners) else 0.0
+    assert float(certified_accuracy(radii, images, at, ball)) == expected
+
+
+def test_the_envelope_takes_the_best_model_at_each_radius_and_names_it() -> None:
+    best = envelope(np.array([[0.9, 0.5, 0.1, 0.0], [0.7, 0.6, 0.4, 0.0], [0.4, 0.4, 0.4, 0.3]]))
+    assert best.accuracy_T.tolist() == [0.9, 0.6, 0.4, 0.3]
+    # At the third radius two models are equal: the first is named.
+    assert best.model_T.tolist() == [0, 1, 1, 2]
+
+
+def test_the_envelope_of_one_model_is_that_model() -> None:
+    best = envelope(np.array([[0.5, 0.25]]))
+    assert (best.accuracy_T.tolist(), best.model_T.tolist()) == ([0.5, 0.25], [0, 0])
+
+
+def test_the_envelope_over_no_radii_is_empty() -> None:
+    best = envelope(np.zeros((3, 0)))
+    assert best.accuracy_T.shape == best.model_T.shape == (0,)
+
+
+def test_the_envelope_of_no_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="an envelope needs at least one model"):
+        envelope(np.zeros((0, 4)))
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 1000))
+def test_no_model_is_above_the_envelope(models: int, radii: int, seed: int) -> None:
+    accuracy_MT = np.random.default_rng(seed).integers(0, 4, (models, radii)) / 3.0
+    best = envelope(accuracy_MT)
+    assert (best.accuracy_T >= accuracy_MT).all()
+    for t, model in enumerate(best.model_T):
+        assert accuracy_MT[model, t] == best.accuracy_T[t]
+        assert (accuracy_MT[:model, t] < best.accuracy_T[t]).all()
