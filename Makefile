@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check picture clean
+.PHONY: install demo test check picture benchmark clean
 
 install: .venv/installed
 
@@ -30,6 +30,10 @@ check: install
 # The picture in the README, taken of the dashboard after `make demo`.
 picture: install
 	$(BIN)/python docs/take_picture.py docs/board.png
+
+# Rows per second of every certificate.
+benchmark: install
+	$(BIN)/python -m tests.benchmarks.certificates
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -1,5 +1,12 @@
 """rsbench: train, certify and compare randomized smoothing classifiers."""
 
-from importlib.metadata import version
+from typing import Any
 
-__version__ = version("rsbench")
+
+def __getattr__(name: str) -> Any:
+    """`__version__`, looked up when it is asked for: the lookup takes longer than a calculator's answer."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("rsbench")

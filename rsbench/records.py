@@ -31,6 +31,15 @@ class Votes:
         """Votes that certify: all n of them."""
         return self.counts_NRK[:, -1, :]
 
+    def first_NK(self, n: int) -> IntArray:
+        """The first n of them, as a run with that n would have drawn.
+
+        Raises ValueError when n is no declared prefix: what was not fixed beforehand would be chosen by its result.
+        """
+        if n not in self.prefixes:
+            raise ValueError(f"n = {n} was not declared: choose from {', '.join(map(str, self.prefixes))}")
+        return self.counts_NRK[:, 1 + self.prefixes.index(n), :]
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -66,6 +75,21 @@ class ImageResult:
     def correct(self) -> bool:
         """Whether the smoothed classifier returned the label: an abstention is wrong."""
         return self.predicted == self.label
+
+
+@dataclass(frozen=True, eq=False)
+class ImageColumns:
+    """The rows of a run as columns, by image index. `predicted_N` is −1 on abstention."""
+
+    index_N: IntArray
+    label_N: IntArray
+    predicted_N: IntArray
+    radius_N: FloatArray
+
+    @property
+    def correct_N(self) -> BoolArray:
+        """Where the smoothed classifier returned the label: an abstention is wrong."""
+        return np.asarray(self.predicted_N == self.label_N)
 
 
 @dataclass(frozen=True)

@@ -3,30 +3,39 @@
 import errno
 import os
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 
 import typer
-from pydantic import ValidationError
 
-from rsbench.cli import certify, dashboard, db, doctor, leaderboard, show, sweep
 from rsbench.errors import RsbenchError
 
 _INTERRUPTED = 130
 
-app = typer.Typer(
-    name="rsbench",
-    help="Train, certify and compare randomized smoothing classifiers.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("sweep")(sweep.sweep)
-app.command("certify")(certify.certify)
-app.command("leaderboard")(leaderboard.leaderboard)
-app.command("show")(show.show)
-app.command("dashboard")(dashboard.dashboard)
-app.command("doctor")(doctor.doctor)
-app.add_typer(db.app, name="db")
+_COMMANDS = ("sweep", "certify", "radius", "leaderboard", "compare", "show", "dashboard", "doctor", "db")
+
+
+def application(names: Iterable[str] = _COMMANDS) -> typer.Typer:
+    """The program with some of its commands: each is a module of its name, with a function or a group of commands."""
+    app = typer.Typer(
+        name="rsbench",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_program)
+    for name in names:
+        module = import_module(f"rsbench.cli.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, name))
+    return app
+
+
+def _program() -> None:
+    """Train, certify and compare randomized smoothing classifiers."""
 
 
 def main() -> None:
@@ -36,14 +45,13 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code."""
+    # Only what is asked for is imported: a calculator starts in half a second.
+    asked = [name for name in arguments[:1] if name in _COMMANDS]
     try:
-        code = app(arguments, standalone_mode=False)
+        code = application(asked or _COMMANDS)(arguments, standalone_mode=False)
         sys.stdout.flush()
     except RsbenchError as error:
         return _fail(str(error), error.exit_code)
-    except ValidationError as error:
-        first = error.errors()[0]
-        return _fail(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}", 2)
     except typer.TyperException as error:
         return _fail(f"{error.format_message().rstrip('.')}: see --help", error.exit_code)
     except typer.Abort:
@@ -55,10 +63,22 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         advice = "free some space, then run the same command again" if error.errno == errno.ENOSPC else "check the path"
         return _fail(f"{error.filename or 'the disk'}: {error.strerror}: {advice}", 1)
+    except ValueError as error:
+        return _fail(_specification_complaint(error), 2)
     # Typer turns Ctrl-C into this code.
     if code == _INTERRUPTED:
         return _fail("interrupted: what is finished is kept, and the same command resumes", _INTERRUPTED)
     return code if isinstance(code, int) else 0
+
+
+def _specification_complaint(error: ValueError) -> str:
+    """What a specification refused. Any other ValueError is a bug of ours, and keeps its traceback."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        raise error
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}"
 
 
 def _fail(message: str, code: int) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
-
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from rsbench.jobs.certify import FinishedRun
     from rsbench.jobs.estimate import Estimate
 
@@ -19,8 +19,10 @@ def print_json(data: dict[str, Any]) -> None:
     sys.stdout.write("\n")
 
 
-def print_rich(*parts: RenderableType) -> None:
+def print_rich(*parts: "RenderableType") -> None:
     """Tables and text: in colour where stdout is a terminal, plain and unbroken where it is a pipe."""
+    from rich.console import Console
+
     console = Console(soft_wrap=True) if not sys.stdout.isatty() else Console()
     for part in parts:
         console.print(part)

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from rsbench.cli import options as o
 from rsbench.cli.output import print_json, print_rich
-from rsbench.methods import CERTIFICATES
 from rsbench.records import ImageResult, RunRecord, TrainingRecord
+from rsbench.report.configuration import threat_model_of
+from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.rounding import floor_decimal
 
 
@@ -80,7 +81,8 @@ def _certificate(record: RunRecord) -> dict[str, Any]:
         "source": certificate.source,
         "norms": list(certificate.norms),
         "ball": certificate.ball,
-        "threat_model": certificate.threat_model,
+        "threat_model": threat_model_of(record),
+        "condition": certificate.condition,
     }
 
 
@@ -89,6 +91,7 @@ def _facts(record: RunRecord, training: TrainingRecord | None) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     certificate, summary = CERTIFICATES[record.certificate], record.summary
+    threat_model = threat_model_of(record)
     budget = (
         f"every one of the {jsonlib.loads(record.spec_json)['measure']['levels']} bases, exact"
         if record.n_estimate is None
@@ -100,7 +103,8 @@ def _facts(record: RunRecord, training: TrainingRecord | None) -> Table:
         ("method", f"{record.method}, σ = {record.sigma:g}, noise seed {record.seed}"),
         ("votes", budget),
         ("certificate", f"{certificate.name} ({certificate.source})"),
-        ("holds for", f"{' and '.join(certificate.norms)}, {certificate.ball} ball, {certificate.threat_model}"),
+        ("holds for", f"{' and '.join(certificate.norms)}, {certificate.ball} ball, {threat_model}"),
+        ("needs", certificate.condition),
         ("data set", f"{record.dataset.name} {record.dataset.fingerprint[:12]}, images {record.images}"),
         ("checkpoint", record.checkpoint_sha256),
     ]

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from rsbench.errors import StoreError
-from rsbench.methods import CERTIFICATES, METHODS
+from rsbench.methods import METHODS
 from rsbench.records import RunRecord
 from rsbench.report.numbers import budget_text
+from rsbench.specs import Family
+from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import Certificate
 from rsbench.theory.metrics import certified_accuracy
 from rsbench.theory.rounding import radius_threshold
@@ -49,6 +51,13 @@ class Approach:
     def theorem(self) -> Certificate:
         """The certificate that was declared before the run."""
         return CERTIFICATES[self.certificate]
+
+    @property
+    def threat_model(self) -> str:
+        """Which perturbed images the certificate speaks of, under this method's noise."""
+        if self.method not in METHODS:
+            return self.theorem.threat_model
+        return self.theorem.threat_models[METHODS[self.method].family]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +160,12 @@ def run_radii(run: RunRecord) -> np.ndarray[tuple[int, ...], np.dtype[np.float64
     """The ascending radii of the images that a sealed run classified correctly."""
     assert run.radii is not None  # noqa: S101 - sealed runs have their radii
     return run.radii
+
+
+def threat_model_of(run: RunRecord) -> str:
+    """Which perturbed images a run's certificate speaks of. Raises StoreError where `certificate_of` does."""
+    family: Family = json.loads(run.spec_json)["measure"]["family"]
+    return certificate_of(run).threat_models[family]
 
 
 def certificate_of(run: RunRecord) -> Certificate:

@@ -133,7 +133,8 @@ def leaderboard_json(board: Leaderboard) -> dict[str, Any]:
 
 
 _COLUMNS = (
-    "group", "dataset", "fingerprint", "images", "method", "variant", "certificate", "ball", "threat_model", "norm",
+    "group", "dataset", "fingerprint", "images", "method", "variant", "certificate", "ball", "threat_model",
+    "condition", "norm",
     "n_select", "n_estimate", "failure_probability", "radius", "certified_accuracy", "spread", "sigma",
     "sigma_selected", "seeds", "runs", "clean_accuracy", "abstention_rate", "average_certified_radius",
 )  # fmt: skip
@@ -189,7 +190,8 @@ def _line(board: Leaderboard, group: Group, row: Row, radius: str, cell: Cell) -
         "variant": approach.variant,
         "certificate": approach.certificate,
         "ball": approach.theorem.ball,
-        "threat_model": approach.theorem.threat_model,
+        "threat_model": approach.threat_model,
+        "condition": approach.theorem.condition,
         "norm": board.norm,
         "n_select": approach.n_select,
         "n_estimate": approach.n_estimate,
@@ -222,7 +224,8 @@ def _row_json(board: Leaderboard, row: Row) -> dict[str, Any]:
             "name": theorem.name,
             "source": theorem.source,
             "ball": theorem.ball,
-            "threat_model": theorem.threat_model,
+            "threat_model": approach.threat_model,
+            "condition": theorem.condition,
         },
         "budget": sampled,
         "certified_accuracy": [

@@ -39,7 +39,8 @@ def theorem_table(board: Leaderboard) -> pd.DataFrame:
                 "Certificate": theorem.name,
                 "Theorem": theorem.source,
                 "Ball": f"{theorem.ball} {board.norm}",
-                "Holds on": plain_markdown(theorem.threat_model),
+                "Holds on": plain_markdown(row.approach.threat_model),
+                "Needs": plain_markdown(theorem.condition),
                 "Votes": row.approach.budget,
             }
         )

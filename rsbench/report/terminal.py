@@ -128,8 +128,8 @@ def _theorems(board: Leaderboard) -> Table:
 
 def _facts(board: Leaderboard, row: Row) -> str:
     theorem = row.approach.theorem
-    ball = f"{theorem.ball} {board.norm} ball, {theorem.threat_model}"
-    return f"{theorem.name}: {theorem.source}; {ball}; {row.approach.budget}"
+    ball = f"{theorem.ball} {board.norm} ball, {row.approach.threat_model}"
+    return f"{theorem.name}: {theorem.source}; {ball}; needs {theorem.condition}; {row.approach.budget}"
 
 
 def _legend(board: Leaderboard) -> Text:

@@ -5,21 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsbench.cli.main import run
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.checkpoints import save_checkpoint
 from rsbench.models.checkpoint import Checkpoint
+from tests.fixtures.refusals import refused
 from tests.fixtures.trained import store_with
-
-
-def refused(arguments: str, capfd: pytest.CaptureFixture[str], *, code: int = 2) -> str:
-    """The one line that a command ends in."""
-    assert run(arguments.split()) == code
-    told = capfd.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("rsbench: ")
-    assert told.err.count("\n") == 1
-    return told.err
 
 
 @pytest.mark.parametrize(
@@ -64,7 +54,7 @@ def refused(arguments: str, capfd: pytest.CaptureFixture[str], *, code: int = 2)
         ("certify --dataset digits --seed=-1", "--seed -1: give a whole number from 0"),
         ("certify --dataset imagenet", "no folder data/val: give the folder that holds val/<wnid>/*.JPEG"),
         ("certify --dataset fashion-mnist", "Fashion-MNIST was not found whole under data/FashionMNIST/raw"),
-        ("certify --dataset digits --db postgresql://u:secret@h/d", "postgresql is not supported by this version"),
+        ("certify --dataset digits --db mysql://u:secret@h/d", "mysql is no database for a store"),
         ("leaderboard", "no results yet at"),
         ("leaderboard --json --csv", "--json and --csv exclude each other"),
         ("show abcdef", "no results yet at"),

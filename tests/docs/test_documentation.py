@@ -14,9 +14,10 @@ import ray.autoscaler
 import typer.main
 import yaml
 
-from rsbench.cli.main import app
+from rsbench.cli.main import application
 from rsbench.methods import METHODS
 from rsbench.store.tables import metadata
+from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.votes_format import encode_votes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +27,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 
 def commands(group: Any = None, name: str = "rsbench") -> Iterator[tuple[str, Any]]:
     """Every command with its full name."""
-    group = group or typer.main.get_command(app)
+    group = group or typer.main.get_command(application())
     for word, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{name} {word}")
@@ -106,3 +107,12 @@ def test_the_documented_reader_reads_votes() -> None:
 def test_the_cluster_file_is_one_that_ray_understands() -> None:
     schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(yaml.safe_load((ROOT / "ray_cluster.yaml").read_text(encoding="utf-8")), schema)
+
+
+def test_the_table_of_certificates_is_what_they_declare() -> None:
+    page = (ROOT / "docs" / "certificates.md").read_text(encoding="utf-8")
+    declared = [
+        f"| `{c.name}` | {', '.join(c.norms)} | {c.ball} | {c.threat_model} | {c.condition} | {c.source} |"
+        for c in CERTIFICATES.values()
+    ]
+    assert re.findall(r"^\| `[a-z-]+` \| l.*\|$", page, re.MULTILINE) == declared
