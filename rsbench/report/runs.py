@@ -7,9 +7,10 @@ from rsbench.errors import RsbenchError
 from rsbench.methods import METHODS
 from rsbench.records import RunRecord
 from rsbench.report.configuration import seed_of
+from rsbench.store.location import location_name
 from rsbench.store.store import Store
 
-__all__ = ["Report", "RsbenchError", "RunRecord", "open_report", "select_runs"]
+__all__ = ["Report", "RsbenchError", "RunRecord", "location_name", "open_report", "select_runs"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from rsbench.records import (
     CheckpointRecord,
     DatasetInfo,
     EpochRecord,
+    ImageColumns,
     ImageResult,
     Provenance,
     RunRecord,
@@ -74,6 +75,17 @@ class Queries:
                 ImageResult(r.image_index, r.label, r.predicted, r.radius, r.top_votes, r.runner_up_votes, r.votes)
                 for r in connection.execute(query)
             ]
+
+    def image_columns(self, run_id: int) -> ImageColumns:
+        """The rows of a run without their votes, by image index."""
+        result = t.image_result.c
+        columns = (result.image_index, result.label, func.coalesce(result.predicted, -1), result.radius)
+        query = select(*columns).where(result.run_id == run_id).order_by(result.image_index)
+        with translated(self.engine), self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        index, label, predicted, radius = zip(*rows, strict=True) if rows else ((), (), (), ())
+        index_N, label_N, predicted_N = (np.array(values, dtype=np.int64) for values in (index, label, predicted))
+        return ImageColumns(index_N, label_N, predicted_N, np.array(radius, dtype=np.float64))
 
     def training(self, fingerprint: str) -> TrainingRecord | None:
         """The finished trial of that fingerprint, the last where it was trained again; None where there is none."""
