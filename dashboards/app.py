@@ -1,6 +1,6 @@
 """The Streamlit app: `streamlit run dashboards/app.py`, or `rsbench dashboard`.
 
-The store is RSBENCH_DB (a path or sqlite:///FILE), else `results.db` in RSBENCH_HOME, which defaults to ./.rsbench.
+The store is RSBENCH_DB (a path or a URL), else `results.db` in RSBENCH_HOME, which defaults to ./.rsbench.
 """
 
 import os
@@ -16,7 +16,7 @@ if (_ABOVE := str(Path(__file__).parents[1])) not in sys.path:
 from dashboards import curves_page, leaderboard_page
 from dashboards.filters import filters
 from rsbench.report.numbers import plain_markdown
-from rsbench.report.runs import RsbenchError, open_report
+from rsbench.report.runs import RsbenchError, location_name, open_report
 
 
 def store_location() -> str:
@@ -43,7 +43,8 @@ def main() -> None:
     try:
         report = open_report(store_location())
         if not report.sealed:
-            st.info(f"No finished run yet in {plain_markdown(store_location())}: run `rsbench sweep` first.")
+            name = location_name(store_location())
+            st.info(f"No finished run yet in {plain_markdown(name)}: run `rsbench sweep` first.")
             return
         # Drawn here and not by the pages, because a page takes its widgets out of the address when it is left.
         chosen = filters(report)

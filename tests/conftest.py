@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 pytest_plugins = [
+    "tests.fixtures.databases",
     "tests.fixtures.home",
     "tests.fixtures.photographs",
     "tests.fixtures.ray_nodes",

@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.Column("method", sa.Text(), nullable=False),
         sa.Column("dataset_fingerprint", sa.String(length=64), nullable=False),
         sa.Column("sigma", sa.Float(), nullable=False),
-        sa.Column("seed", sa.Integer(), nullable=True),
+        sa.Column("seed", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("header", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -54,7 +54,7 @@ def upgrade() -> None:
         sa.Column("checkpoint_sha256", sa.String(length=64), nullable=False),
         sa.Column("certificate", sa.Text(), nullable=False),
         sa.Column("sigma", sa.Float(), nullable=False),
-        sa.Column("seed", sa.Integer(), nullable=False),
+        sa.Column("seed", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("n_select", sa.Integer(), nullable=True),
         sa.Column("n_estimate", sa.Integer(), nullable=True),
         sa.Column("failure_probability", sa.Float(), nullable=True),

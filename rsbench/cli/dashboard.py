@@ -22,8 +22,11 @@ def dashboard(
     """Serve the leaderboard and the certified-accuracy curves until Ctrl-C."""
     if not 1 <= port <= 65535:
         raise UsageError(f"--port {port}: give a number from 1 to 65535")
+    from rsbench.store.location import location_name
+
     location = o.database(db)
-    say(f"results in {location}; open http://{'localhost' if address == '127.0.0.1' else address}:{port} (Ctrl-C ends)")
+    host = "localhost" if address == "127.0.0.1" else address
+    say(f"results in {location_name(location)}; open http://{host}:{port} (Ctrl-C ends)")
     pages = bundled("dashboards")
     command = [sys.executable, "-m", "streamlit", "run", str(pages / "app.py")]
     flags = {

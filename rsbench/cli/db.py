@@ -11,21 +11,24 @@ app = typer.Typer(help="The database: its revision, and bringing it up to date."
 @app.command()
 def current(db: o.Database = None, json: o.Json = False) -> None:
     """Print the database's revision and the one that this rsbench needs."""
+    from rsbench.store.location import location_name
     from rsbench.store.maintenance import revisions
 
     location = o.database(db)
     found, needed = revisions(location)
+    name = location_name(location)
     if json:
-        print_json({"database": location, "revision": found, "needed": needed})
+        print_json({"database": name, "revision": found, "needed": needed})
     else:
-        print(f"{location}: revision {found}, this rsbench needs {needed}")
+        print(f"{name}: revision {found}, this rsbench needs {needed}")
 
 
 @app.command()
 def upgrade(db: o.Database = None) -> None:
     """Bring the database to the revision that this rsbench needs; it is made when it is not there yet."""
+    from rsbench.store.location import location_name
     from rsbench.store.maintenance import bring_up_to_date
 
     location = o.database(db)
     before, after = bring_up_to_date(location)
-    print(f"{location}: {'already' if before == after else 'now'} at revision {after}")
+    print(f"{location_name(location)}: {'already' if before == after else 'now'} at revision {after}")

@@ -48,12 +48,13 @@ Device = Annotated[
 Config = Annotated[Path | None, typer.Option(envvar="RSBENCH_CONFIG", help="TOML file with any of these options.")]
 Database = Annotated[
     str | None,
-    typer.Option("--db", envvar="RSBENCH_DB", help="Database file (default $RSBENCH_HOME/results.db)."),
+    typer.Option("--db", envvar="RSBENCH_DB", help="A file (default $RSBENCH_HOME/results.db) or postgresql://…"),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the work and its estimated time, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, in full precision.")]
 
 T = TypeVar("T", str, int, float)
+Choice = TypeVar("Choice", bound=str)
 
 
 class Settings:
@@ -95,6 +96,14 @@ class Settings:
         """The same for a path; in the file it is text."""
         text = self.maybe(key, None if flag is None else str(flag), str)
         return None if text is None else Path(text)
+
+
+def choice(flag: str, value: str, choices: tuple[Choice, ...]) -> Choice:
+    """The value as one of the choices. Raises UsageError when it is none of them."""
+    for candidate in choices:
+        if candidate == value:
+            return candidate
+    raise UsageError(f"{flag} {value}: choose from {', '.join(choices)}")
 
 
 def names(text: str) -> tuple[str, ...]:

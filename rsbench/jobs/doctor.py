@@ -11,6 +11,7 @@ from rsbench.cluster.session import cluster_resources
 from rsbench.data.registry import NAMES, load_dataset
 from rsbench.errors import RsbenchError
 from rsbench.models.device import default_device, describe_device
+from rsbench.store.location import location_name
 from rsbench.store.store import Store
 
 
@@ -49,7 +50,7 @@ def _database(location: str) -> Finding:
             sealed, incomplete = len(store.sealed_runs()), len(store.incomplete_runs())
     except RsbenchError as error:
         return Finding("database", None if error.exit_code == 2 else False, str(error))
-    return Finding("database", True, f"{location}: {sealed} sealed runs, {incomplete} incomplete")
+    return Finding("database", True, f"{location_name(location)}: {sealed} sealed runs, {incomplete} incomplete")
 
 
 def _dataset(name: str, data_root: Path | None) -> Finding:

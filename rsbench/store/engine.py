@@ -1,86 +1,25 @@
 """Opening a store: the engine, the schema's revision, and database errors in one line."""
 
-import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from rsbench.bundled import bundled
-from rsbench.errors import StoreError, UsageError
+from rsbench.errors import StoreError, first_line
+from rsbench.store.location import Location, url_name
+from rsbench.store.postgresql import create_postgresql_engine, lock_schema
+from rsbench.store.sqlite import create_sqlite_engine
 
 
-def sqlite_file(location: str) -> Path:
-    """The file of `sqlite:///FILE` or of a plain path. Raises UsageError for any other database."""
-    if "://" not in location:
-        if location == ":memory:":
-            raise UsageError("a database in memory keeps nothing: give a file with --db")
-        return Path(location)
-    try:
-        url = make_url(location)
-    except ArgumentError as error:
-        raise UsageError("the database is not a URL: give a path or sqlite:///FILE") from error
-    if url.get_backend_name() != "sqlite" or not url.database:
-        raise UsageError(f"{url.get_backend_name()} is not supported by this version: give a path or sqlite:///FILE")
-    return Path(url.database)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a database's folder. Raises StoreError when that fails."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be made ({error.strerror}): give another file with --db") from error
-
-
-def create_sqlite_engine(file: Path) -> Engine:
-    """An engine on a SQLite file: foreign keys checked, real transactions, ten seconds of patience with a lock.
-
-    A file in a folder that cannot be written is opened to be read only.
-    """
-    url = URL.create("sqlite", database=str(file))
-    if file.is_file() and not writable(file.parent):
-        # Otherwise SQLite makes files beside the database even to read it.
-        query = {"mode": "ro", "immutable": "1", "uri": "true"}
-        url = URL.create("sqlite", database=f"file:{quote(str(file.resolve()))}", query=query)
-    engine = create_engine(url, connect_args={"timeout": 10})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _record: Any) -> None:
-        # Python's own transactions do not cover a change of the schema: SQLAlchemy begins them itself.
-        connection.isolation_level = None
-        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
-
-    return engine
-
-
-def writable(folder: Path) -> bool:
-    """Whether files can be made in a folder."""
-    return os.access(folder, os.W_OK)
-
-
-def use_write_ahead_log(engine: Engine) -> None:
-    """Let readers read while a run writes; the file remembers it."""
-    with translated(engine):
-        connection = engine.raw_connection()
-        try:
-            connection.cursor().execute("PRAGMA journal_mode=WAL").close()
-        finally:
-            connection.close()
+def create_store_engine(location: Location) -> Engine:
+    """An engine on the database at a location; nothing is connected yet."""
+    return create_postgresql_engine(location.url) if location.file is None else create_sqlite_engine(location.file)
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -106,6 +45,8 @@ def current_revision(connection: Connection) -> str | None:
 def upgrade(engine: Engine) -> None:
     """Bring the schema to the head, in one transaction. Raises StoreError when the database is newer than the code."""
     with translated(engine), engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            lock_schema(connection)
         _refuse_unknown(connection)
         command.upgrade(alembic_config(connection), "head")
 
@@ -141,26 +82,36 @@ def _refuse_unknown(connection: Connection) -> None:
 
 @contextmanager
 def translated(engine: Engine) -> Iterator[None]:
-    """Turns the database's errors into one line that names the file and says what to do."""
+    """Turns the database's errors into one line that names it and says what to do."""
     try:
         yield
     except IntegrityError as error:
         raise StoreError(
-            f"the database refused a row ({error.orig}): is another rsbench writing the same run?"
+            f"the database refused a row ({_told(error)}): is another rsbench writing the same run?"
         ) from error
     except DBAPIError as error:
-        raise StoreError(f"{engine.url.database}: {error.orig}: {_advice(str(error.orig))}") from error
+        raise StoreError(f"{url_name(engine.url)}: {_told(error)}: {_advice(_told(error))}") from error
+
+
+def _told(error: DBAPIError) -> str:
+    return first_line(error.orig or error)
 
 
 def _advice(message: str) -> str:
     for sign, advice in (
         ("full", "free some space, then run the same command again: what was committed is kept"),
+        ("No space left", "free some space, then run the same command again: what was committed is kept"),
         ("disk I/O", "is the disk full or gone? what was committed is kept, and the same command resumes"),
         ("locked", "another process holds it; wait for it, then run the same command again"),
         ("readonly", "give a file that can be written with --db"),
         ("not a database", "give another file with --db"),
         ("malformed", "the file is damaged; restore a copy, or give another file with --db"),
         ("unable to open", "check that the folder exists and can be written"),
+        ("password", "check the user and the password, or put it into ~/.pgpass"),
+        ("role", "check the user"),
+        ("does not exist", "make the database first, or check its name"),
+        ("connection", "check that the server runs, and its host and port; what was committed is kept"),
+        ("host", "check that the server runs, and its host and port; what was committed is kept"),
     ):
         if sign in message:
             return advice

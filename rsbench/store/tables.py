@@ -1,6 +1,7 @@
 """The tables as the code uses them. The migrations are the truth of the schema; a test compares the two."""
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Float,
     ForeignKey,
@@ -23,6 +24,8 @@ metadata = MetaData(
 )
 
 _HEX = String(64)
+# Seeds go up to 2³² − 1; SQLite's integers have 64 bits whatever they are called.
+_SEED = BigInteger().with_variant(Integer, "sqlite")
 
 dataset = Table(
     "dataset",
@@ -45,7 +48,7 @@ checkpoint = Table(
     Column("method", Text, nullable=False),
     Column("dataset_fingerprint", _HEX, ForeignKey("dataset.fingerprint"), nullable=False),
     Column("sigma", Float, nullable=False),
-    Column("seed", Integer),
+    Column("seed", _SEED),
     Column("header", Text, nullable=False),
     Column("created_at", Text, nullable=False),
 )
@@ -92,7 +95,7 @@ certification_run = Table(
     Column("checkpoint_sha256", _HEX, ForeignKey("checkpoint.sha256"), nullable=False),
     Column("certificate", Text, nullable=False),
     Column("sigma", Float, nullable=False),
-    Column("seed", Integer, nullable=False),
+    Column("seed", _SEED, nullable=False),
     Column("n_select", Integer),
     Column("n_estimate", Integer),
     Column("failure_probability", Float),

@@ -12,6 +12,7 @@ from rsbench.errors import StoreError
 from rsbench.records import DatasetInfo, EpochRecord, ImageResult, Provenance, RunSummary
 from rsbench.specs import CertificationSpec, MeasureSpec, SweepSpec, TrainingSpec
 from rsbench.store import tables as t
+from rsbench.store.bulk import add_image_rows
 from rsbench.store.engine import translated
 from rsbench.theory.metrics import average_certified_radius
 
@@ -130,7 +131,10 @@ class Writer:
     def write_chunk(
         self, run_id: int, results: Sequence[ImageResult], *, seconds: float, provenance: Provenance
     ) -> None:
-        """Add the results and votes of a chunk to an open run, and where they come from."""
+        """Add the results and votes of a chunk to an open run, and where they come from.
+
+        What is there already is nothing; raises StoreError when it is there with other values.
+        """
         run = t.certification_run
         with translated(self.engine), self.engine.begin() as connection:
             touched = connection.execute(
@@ -141,8 +145,10 @@ class Writer:
             if touched != 1:
                 raise StoreError(f"run {run_id} is sealed: its rows never change")
             _add_provenance(connection, run_id, provenance)
-            connection.execute(
-                insert(t.image_result),
+            add_image_rows(
+                connection,
+                t.image_result,
+                run_id,
                 [
                     {
                         "run_id": run_id, "image_index": r.index, "label": r.label, "predicted": r.predicted,
@@ -151,9 +157,8 @@ class Writer:
                     for r in results
                 ],
             )  # fmt: skip
-            connection.execute(
-                insert(t.image_votes), [{"run_id": run_id, "image_index": r.index, "votes": r.votes} for r in results]
-            )
+            votes = [{"run_id": run_id, "image_index": r.index, "votes": r.votes} for r in results]
+            add_image_rows(connection, t.image_votes, run_id, votes)
 
     def seal(self, run_id: int) -> RunSummary:
         """Write a complete run's summary and curve and close it for ever. Raises StoreError when images are missing."""

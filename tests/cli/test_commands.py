@@ -69,6 +69,24 @@ def test_certify_then_leaderboard_then_show(known: Path, capfd: pytest.CaptureFi
     assert fingerprint in printed(f"show {fingerprint[:8]} --images", capfd)
 
 
+def test_the_same_trip_on_postgresql(
+    home: Path, digits: ImageDataset, trained: dict[str, Checkpoint], postgresql: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = save_checkpoint(trained["ssn"], home)
+    database = ["--db", postgresql]
+    assert run([*CERTIFY.split(), "--checkpoint", str(file), *database]) == 0
+    assert run([*CERTIFY.split(), "--checkpoint", str(file), *database]) == 0
+    assert "nothing is missing: 1 run sealed before" in capfd.readouterr().err
+    assert run(["leaderboard", "--json", *database]) == 0
+    [row] = json.loads(capfd.readouterr().out)["groups"][0]["rows"]
+    fingerprint = row["clean_accuracy"]["runs"][0]
+    assert run(["show", fingerprint, "--images", "--json", *database]) == 0
+    assert len(json.loads(capfd.readouterr().out)["results"]) == 60
+    assert run(["db", "current", *database]) == 0
+    assert capfd.readouterr().out.startswith("postgresql://postgres@/rsbench_")
+    assert not (home / "results.db").exists()
+
+
 def test_the_same_command_again_says_that_nothing_is_missing(known: Path, capfd: pytest.CaptureFixture[str]) -> None:
     command = f"{CERTIFY} --method ssn"
     assert run(command.split()) == 0

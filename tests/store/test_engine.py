@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import event, text
 
 from rsbench.errors import RsbenchError, StoreError, UsageError
-from rsbench.store import engine as store_engine
-from rsbench.store.engine import create_sqlite_engine, upgrade
+from rsbench.store import sqlite
+from rsbench.store.engine import upgrade
 from rsbench.store.maintenance import bring_up_to_date, revisions
+from rsbench.store.sqlite import create_sqlite_engine
 from rsbench.store.store import Store
 from tests.fixtures.results import DIGITS, write_run
 
@@ -76,13 +77,6 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     assert "not a database" in one_line(error)
 
 
-def test_another_database_system_is_refused_without_its_password() -> None:
-    with pytest.raises(UsageError) as error:
-        Store.create_or_open("postgresql://user:secret@host/results")
-    assert "postgresql" in one_line(error)
-    assert "secret" not in one_line(error)
-
-
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError) as error:
@@ -133,9 +127,55 @@ def test_a_store_in_a_folder_that_cannot_be_written_is_read(tmp_path: Path, monk
     with Store.create_or_open(str(file)) as store:
         write_run(store, DIGITS, "ssn", 0.5, 0, images="0:20:1", count=20)
     before = sorted(path.name for path in tmp_path.iterdir())
-    monkeypatch.setattr(store_engine, "writable", lambda folder: False)
+    monkeypatch.setattr(sqlite, "writable", lambda folder: False)
     with Store.open_existing(str(file)) as store:
         assert len(store.sealed_runs()) == 1
         with pytest.raises(StoreError, match="readonly"):
             write_run(store, DIGITS, "ssn", 1.0, 0, images="0:20:1", count=20)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_server_that_does_not_answer_is_one_line_without_the_password() -> None:
+    # Port 1 of this machine: nothing listens there.
+    for opening in (Store.create_or_open, Store.open_existing, Store.look_into, bring_up_to_date, revisions):
+        with pytest.raises(StoreError) as error:
+            opening("postgresql://user:secret@127.0.0.1:1/results")
+        assert "postgresql://user@127.0.0.1:1/results: connection" in one_line(error)
+        assert "check that the server runs" in one_line(error)
+        assert "secret" not in one_line(error)
+
+
+def test_an_unknown_role_or_database_is_one_line_without_the_password(postgresql: str) -> None:
+    for url, advice in (
+        (postgresql.replace("//postgres:", "//nobody:secret"), "check the user"),
+        (postgresql.replace("/rsbench_", "/missing_"), "make the database first"),
+    ):
+        with pytest.raises(StoreError) as error:
+            Store.create_or_open(url)
+        assert advice in one_line(error)
+        assert "secret" not in one_line(error)
+
+
+def test_an_empty_server_database_has_no_results_yet_and_is_left_empty(postgresql: str) -> None:
+    with pytest.raises(UsageError, match="no results yet at postgresql://postgres@/rsbench_"):
+        Store.open_existing(postgresql)
+    with Store.look_into(postgresql) as store:
+        assert store.sealed_runs() == []
+    assert revisions(postgresql)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("mysql://user:secret@host/results", "mysql is no database for a store"),
+        ("postgresql://user:secret@host", "its URL names none"),
+        ("postgresql://user:secret@host:port/results", "not a URL"),
+        ("sqlite://", "its URL names none"),
+        ("://", "not a URL"),
+        (":memory:", "keeps nothing"),
+    ],
+)
+def test_what_is_no_location_is_refused_without_its_password(url: str, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint) as error:
+        Store.create_or_open(url)
+    assert "secret" not in one_line(error)

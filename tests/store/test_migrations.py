@@ -14,6 +14,7 @@ from pytest_alembic.tests import (
 from sqlalchemy import Connection, inspect, text
 
 from rsbench.store import engine as store_engine
+from rsbench.store.location import parse_location
 from rsbench.store.store import Store
 from tests.fixtures.results import DIGITS, write_run
 
@@ -31,20 +32,20 @@ def alembic_config() -> Config:
 
 
 @pytest.fixture
-def alembic_engine(tmp_path: Path) -> Iterator[Connection]:
-    engine = store_engine.create_sqlite_engine(tmp_path / "migrated.db")
+def alembic_engine(database: str) -> Iterator[Connection]:
+    engine = store_engine.create_store_engine(parse_location(database))
     with engine.connect() as connection:
         yield connection
     engine.dispose()
 
 
-def test_a_new_store_is_at_the_head(tmp_path: Path) -> None:
-    with Store.create_or_open(str(tmp_path / "new.db")) as store, store.engine.connect() as connection:
+def test_a_new_store_is_at_the_head(database: str) -> None:
+    with Store.create_or_open(database) as store, store.engine.connect() as connection:
         assert store_engine.current_revision(connection) == store_engine.head_revision()
 
 
-def test_upgrading_a_store_with_data_keeps_it(tmp_path: Path) -> None:
-    with Store.create_or_open(str(tmp_path / "results.db")) as store:
+def test_upgrading_a_store_with_data_keeps_it(database: str) -> None:
+    with Store.create_or_open(database) as store:
         spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50)
         store_engine.upgrade(store.engine)
         assert store.run(spec.fingerprint()).summary is not None

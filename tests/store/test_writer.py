@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,8 +38,8 @@ EPOCHS = (EpochRecord(1, 1.5, 0.5, 0.1), EpochRecord(2, 0.5, 0.9, 0.1))
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.create_or_open(str(tmp_path / "results.db")) as opened:
+def store(database: str) -> Iterator[Store]:
+    with Store.create_or_open(database) as opened:
         yield opened
 
 
@@ -93,13 +93,42 @@ def test_a_sealed_run_takes_no_row_and_no_second_seal(store: Store) -> None:
     assert results_of(store, spec) == before
 
 
-def test_a_chunk_with_a_known_image_is_refused_whole(store: Store) -> None:
+def test_the_same_rows_again_are_nothing(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
+    run, before = store.run(spec.fingerprint()), results_of(store, spec)
+    more = replace(before[0], index=30)
+    store.write_chunk(run.id, [*before[:3], more], seconds=1.0, provenance=PROVENANCE)
+    assert results_of(store, spec) == [*before, more]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"radius": 0.125}, "radius 0.125"),
+        ({"predicted": None, "label": 3}, "predicted None"),
+        ({"votes": b"\x01\x02"}, "votes 0102"),
+    ],
+)
+def test_another_row_of_a_known_image_is_refused_and_both_are_named(
+    store: Store, change: dict[str, Any], told: str
+) -> None:
+    spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
+    run, before = store.run(spec.fingerprint()), results_of(store, spec)
+    known = before[7]
+    with pytest.raises(StoreError, match=f"image 7 of run {run.id} is there already with") as error:
+        store.write_chunk(
+            run.id, [replace(known, index=30), replace(known, **change)], seconds=1.0, provenance=PROVENANCE
+        )
+    for value in (told, *(getattr(known, name) for name in change if name != "votes")):
+        assert str(value) in str(error.value)
+    # The whole chunk is refused.
+    assert results_of(store, spec) == before
+
+
+def test_seeds_have_32_bits(store: Store) -> None:
+    spec = write_run(store, DIGITS, "ssn", 0.5, 2**32 - 1, images="0:20:1", count=20)
     run = store.run(spec.fingerprint())
-    known = results_of(store, spec)[0]
-    with pytest.raises(StoreError, match="another rsbench"):
-        store.write_chunk(run.id, [replace(known, index=30), known], seconds=1.0, provenance=PROVENANCE)
-    assert store.run(spec.fingerprint()).done == 25
+    assert (run.seed, run.training_seed) == (2**32 - 1, 2**32 - 1)
 
 
 def test_a_trial_recorded_twice_stands_once(store: Store) -> None:
