@@ -1,5 +1,8 @@
 """Votes → the rows of a run."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -50,6 +53,23 @@ def test_the_radius_is_that_of_the_declared_certificate(method: str) -> None:
         COUNTS_NRK[:, 0], COUNTS_NRK[:, 2], run.measure, failure_probability=0.001
     )
     assert [row.radius for row in rows] == verdicts.radius_N.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"n": 251}, "sum to 250, and n = 251 were drawn"),
+        ({"method": "dssn"}, "sum to 250, and n = 27 were drawn"),
+    ],
+)
+def test_votes_that_were_not_asked_for_are_refused(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        certify_chunk(spec(**changes), INFO, LABELS_N, COUNTED)
+
+
+def test_votes_for_classes_that_the_data_set_has_not_are_refused() -> None:
+    with pytest.raises(ValueError, match="votes of 4 classes, and the data set has 10"):
+        certify_chunk(spec(), replace(INFO, classes=10), LABELS_N, COUNTED)
 
 
 def test_an_enumerated_run_never_abstains() -> None:
