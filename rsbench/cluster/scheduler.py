@@ -85,16 +85,33 @@ class _Pool:
             if finished in self._starting:
                 self._answered(finished)
                 continue
-            number, chunk = in_flight.pop(finished)
+            number, chunk = in_flight[finished]
+            held = {finished: chunk}
             try:
-                yield ray.get(finished)
+                counted = ray.get(finished)
+            except RayActorError as error:
+                # An actor runs its chunks in order: of those that died with it, only the first was running.
+                held = {ref: held_chunk for ref, (n, held_chunk) in in_flight.items() if n == number}
+                lost = []
+                for ref, held_chunk in held.items():
+                    try:
+                        yield ray.get(ref)
+                    except RayError:
+                        lost.append(held_chunk)
+                attempts[lost[0].number] += 1
+                _refuse_hopeless(error, lost[0], attempts[lost[0].number])
+                waiting.extendleft(reversed(lost))
+                if number in self._ready:
+                    self._ready.remove(number)
+                    self._call(number)
             except RayError as error:
                 attempts[chunk.number] += 1
                 _refuse_hopeless(error, chunk, attempts[chunk.number])
                 waiting.appendleft(chunk)
-                if isinstance(error, RayActorError) and number in self._ready:
-                    self._ready.remove(number)
-                    self._call(number)
+            else:
+                yield counted
+            for ref in held:
+                del in_flight[ref]
 
     def _wait(self, refs: "list[ray.ObjectRef[Any]]") -> "ray.ObjectRef[Any]":
         finished, _ = ray.wait(refs, num_returns=1, timeout=_PATIENCE if not self._ready else None)
