@@ -199,7 +199,8 @@ def test_li(regime: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "order", [0.001, 0.5, 0.97, 1.0 - 1e-10, 1.0 - 2.0**-53, 1.0, 1.0 + 2.0**-52, 1.0 + 5e-10, 1.3, 2.0, 50.0, 1e3]
+    "order",
+    [0.001, 0.0017, 0.5, 0.97, 1.0 - 1e-10, 1.0 - 2.0**-53, 1.0, 1.0 + 2.0**-52, 1.0 + 5e-10, 1.3, 2.0, 50.0, 1e3],
 )
 def test_li_at_one_order(order: float) -> None:
     for regime in REGIMES:
