@@ -24,7 +24,8 @@ INTRODUCTION = (
 
 def show(report: Report, chosen: Filters) -> None:
     """Draw the page below its filters."""
-    frame = curve_frame(chosen.apply(report.sealed), chosen.norm)
+    runs = chosen.apply(report.sealed)
+    frame = curve_frame(runs, chosen.norm, report.steps(runs))
     if frame.empty:
         st.info(
             f"No sealed run with a certificate for {chosen.norm} matches these filters.",

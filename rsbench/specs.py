@@ -3,11 +3,16 @@
 import hashlib
 import json
 import math
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Family = Literal["gaussian", "uniform", "splitting", "deterministic-splitting"]
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values are equal texts."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 class Spec(BaseModel):
@@ -17,7 +22,7 @@ class Spec(BaseModel):
 
     def canonical_json(self) -> str:
         """JSON with sorted keys and no spaces: the text that is hashed and stored."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return canonical_json(self.model_dump(mode="json"))
 
     def fingerprint(self) -> str:
         """sha256 of the canonical JSON, in hexadecimal."""
@@ -122,6 +127,33 @@ class CertificationSpec(Spec):
             assert self.measure.levels is not None  # noqa: S101 - the validators tie levels to the missing budget
             return self.measure.levels
         return self.budget.n_select + self.budget.n_estimate
+
+
+class ImportSpec(Spec):
+    """A run that others computed, as its file and whoever imports it tell it.
+
+    `content_sha256` is of the file that the rows came from. The budget is None in the parts that nobody told and that
+    could not be inferred (`budget_inferred` says that it was). `data_dependent`: σ was chosen for each image, and
+    `sigma` is where the choice began. `radius_text` says how the radii were printed, where they were printed at all.
+    """
+
+    source: Literal["tsv", "npz"]
+    content_sha256: str
+    method: str
+    dataset: str
+    dataset_fingerprint: str
+    images: str
+    family: Family
+    sigma: float = Field(gt=0)
+    levels: int | None = Field(default=None, ge=2)
+    certificate: str
+    procedure: Literal["one-versus-rest", "top-two"] = "one-versus-rest"
+    n_select: int | None = Field(default=None, ge=1)
+    n_estimate: int | None = Field(default=None, ge=1)
+    failure_probability: float | None = Field(default=None, gt=0, lt=1)
+    budget_inferred: bool = False
+    data_dependent: bool = False
+    radius_text: str | None = None
 
 
 class SweepSpec(Spec):

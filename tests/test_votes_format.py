@@ -1,4 +1,4 @@
-"""One image's votes as bytes. Shapes: R rows, K classes."""
+"""Images' votes as bytes. Shapes: N images, R rows, K classes."""
 
 import numpy as np
 import pytest
@@ -8,81 +8,121 @@ from hypothesis import strategies as st
 from rsbench.records import IntArray
 from rsbench.votes_format import decode_votes, encode_votes
 
-# Selection votes 3 and 1, then 40 of class 2, and 60 more of class 0.
-KNOWN_RK = np.array([[3, 0, 1], [0, 0, 40], [60, 0, 40]])
-KNOWN_BYTES = bytes.fromhex(
-    "01 03 03000000"  # format 1, three rows, three classes
-    "02000000 01000000 01000000"  # classes with votes, by row
-    "0000 0200 0200 0000"  # which classes
-    "03000000 01000000 28000000 3c000000"  # their votes
-)
+# Selection votes 3 and 1, then 40 of class 2, and 60 more of class 0; and an image on which every class has a vote.
+KNOWN_NRK = np.array([[[3, 0, 1], [0, 0, 40], [60, 0, 40]], [[1, 2, 1], [39, 1, 0], [199, 1, 0]]])
+KNOWN_BYTES = [
+    bytes.fromhex(
+        "02 03 03 02"  # format 2, three rows, three classes, two of them with votes
+        "00 02"  # class 0, and the one that is two further
+        "03 01 00 28 3c 00"  # their votes
+    ),
+    bytes.fromhex("02 03 03 03 01 02 01 27 01 00 a001 00 00"),
+]
 
 
 @st.composite
 def counts(draw: st.DrawFn) -> IntArray:
     """Selection votes, then cumulative estimation votes, mostly zero."""
-    rows, classes = draw(st.integers(1, 6)), draw(st.integers(1, 12))
-    votes = st.one_of(st.just(0), st.integers(0, 2**32 - 1))
-    increments_RK = np.array(
-        draw(st.lists(st.lists(votes, min_size=classes, max_size=classes), min_size=rows, max_size=rows)),
-        dtype=np.int64,
-    )
-    increments_RK[1:] = np.cumsum(increments_RK[1:], axis=0)
-    return increments_RK
+    images, rows, classes = draw(st.integers(1, 4)), draw(st.integers(1, 6)), draw(st.integers(1, 12))
+    votes = st.one_of(st.just(0), st.integers(0, 300), st.integers(0, 2**32 - 1))
+    size = images * rows * classes
+    flat = draw(st.lists(votes, min_size=size, max_size=size))
+    counts_NRK = np.array(flat, dtype=np.int64).reshape(images, rows, classes)
+    counts_NRK[:, 1:] = np.cumsum(counts_NRK[:, 1:], axis=1)
+    return counts_NRK
 
 
 @given(counts())
-def test_round_trip(counts_RK: IntArray) -> None:
-    before_RK = counts_RK.copy()
-    decoded_RK = decode_votes(encode_votes(counts_RK))
-    assert decoded_RK.dtype == np.int64
-    np.testing.assert_array_equal(decoded_RK, before_RK)
-    np.testing.assert_array_equal(counts_RK, before_RK)
+def test_round_trip(counts_NRK: IntArray) -> None:
+    before_NRK = counts_NRK.copy()
+    contents = encode_votes(counts_NRK)
+    decoded_NRK = decode_votes(contents)
+    assert decoded_NRK.dtype == np.int64
+    np.testing.assert_array_equal(decoded_NRK, before_NRK)
+    np.testing.assert_array_equal(counts_NRK, before_NRK)
+    # An image's bytes do not depend on the images beside it.
+    assert contents == [encode_votes(counts_RK[None])[0] for counts_RK in counts_NRK]
 
 
 def test_known_bytes() -> None:
-    assert encode_votes(KNOWN_RK) == KNOWN_BYTES
-    np.testing.assert_array_equal(decode_votes(KNOWN_BYTES), KNOWN_RK)
+    assert encode_votes(KNOWN_NRK) == KNOWN_BYTES
+    np.testing.assert_array_equal(decode_votes(KNOWN_BYTES), KNOWN_NRK)
 
 
-@pytest.mark.parametrize("classes", [2**16, 2**16 + 1, 100_000])
+def test_a_hundred_thousand_votes_of_a_thousand_classes_are_small() -> None:
+    counts_NRK = np.zeros((1, 5, 1000), dtype=np.int64)
+    counts_NRK[0, :, [3, 500, 999]] = [[90, 80, 800, 8000, 80_000], [9, 15, 150, 1500, 15_000], [1, 5, 50, 500, 5000]]
+    # 4 + 1 numbers of the head in one or two bytes, 3 classes in 5, 15 counts in 24.
+    assert len(encode_votes(counts_NRK)[0]) == 34
+
+
+@pytest.mark.parametrize("classes", [2**16 + 1, 100_000])
 def test_classes_beyond_two_bytes(classes: int) -> None:
-    counts_RK = np.zeros((2, classes), dtype=np.int64)
-    counts_RK[0, 0], counts_RK[1, classes - 1] = 7, 9
-    content = encode_votes(counts_RK)
-    assert len(content) == 6 + 2 * 4 + 2 * (4 + (2 if classes <= 2**16 else 4))
-    np.testing.assert_array_equal(decode_votes(content), counts_RK)
+    counts_NRK = np.zeros((1, 2, classes), dtype=np.int64)
+    counts_NRK[0, 0, 0], counts_NRK[0, 1, classes - 1] = 7, 9
+    np.testing.assert_array_equal(decode_votes(encode_votes(counts_NRK)), counts_NRK)
 
 
-@pytest.mark.parametrize("length", range(len(KNOWN_BYTES)))
+@pytest.mark.parametrize("length", range(len(KNOWN_BYTES[1])))
 def test_cut_bytes_are_refused(length: int) -> None:
-    with pytest.raises(ValueError, match=r"votes|buffer"):
-        decode_votes(KNOWN_BYTES[:length])
+    with pytest.raises(ValueError, match="votes"):
+        decode_votes([KNOWN_BYTES[0], KNOWN_BYTES[1][:length]])
 
 
 def test_bytes_past_the_end_are_refused() -> None:
-    with pytest.raises(ValueError, match="announces another length"):
-        decode_votes(KNOWN_BYTES + b"\0")
+    with pytest.raises(ValueError, match="longer or shorter"):
+        decode_votes([KNOWN_BYTES[0] + b"\0"])
 
 
 @pytest.mark.parametrize(
     ("position", "value", "complaint"),
-    [(0, 2, "format 1"), (1, 2, "length"), (6, 3, "length"), (18, 3, "class 3 of 3"), (19, 255, "damaged")],
+    [
+        (0, 1, "format 2"),
+        (1, 2, "longer or shorter"),
+        (3, 3, "longer or shorter"),
+        (3, 4, "longer or shorter"),
+        (5, 3, "class 3 of 3"),
+        (5, 0, "twice"),
+        (11, 128, "middle of a number"),
+    ],
 )
 def test_damaged_bytes_are_refused(position: int, value: int, complaint: str) -> None:
-    content = bytearray(KNOWN_BYTES)
+    content = bytearray(KNOWN_BYTES[0])
     content[position] = value
     with pytest.raises(ValueError, match=complaint):
-        decode_votes(bytes(content))
+        decode_votes([bytes(content)])
 
 
-@given(st.binary(max_size=80).filter(lambda content: content[:1] != b"\1"))
+def test_numbers_that_no_votes_have_are_refused() -> None:
+    with pytest.raises(ValueError, match="too large"):
+        decode_votes([b"\2" + b"\xff" * 5 + b"\1"])
+    with pytest.raises(ValueError, match="of 3 rows and 34359738367 classes"):
+        decode_votes([b"\2\3" + b"\xff" * 4 + b"\x7f\0"])
+
+
+def test_images_of_different_runs_are_refused() -> None:
+    with pytest.raises(ValueError, match="different prefixes or classes"):
+        decode_votes([KNOWN_BYTES[0], encode_votes(KNOWN_NRK[:, :2])[0]])
+    with pytest.raises(ValueError, match="no votes"):
+        decode_votes([])
+
+
+@given(st.binary(max_size=80).filter(lambda content: content[:1] != b"\2"))
 def test_bytes_of_another_format_are_refused(content: bytes) -> None:
-    with pytest.raises(ValueError, match="not votes of format 1"):
-        decode_votes(content)
+    with pytest.raises(ValueError, match=r"not votes of format 2|no votes|damaged"):
+        decode_votes([content])
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+    try:
+        counts_NRK = decode_votes([b"\2" + content])
+    except ValueError:
+        return
+    assert (counts_NRK >= 0).all()
 
 
 @pytest.mark.parametrize("counts_RK", [[[-1, 0]], [[0, 0], [5, 0], [4, 1]], [[2**32, 0]]])
 def test_counts_that_do_not_fit_the_format_are_refused(counts_RK: list[list[int]]) -> None:
     with pytest.raises(ValueError, match="cumulative counts"):
-        encode_votes(np.array(counts_RK))
+        encode_votes(np.array([counts_RK]))

@@ -4,17 +4,15 @@ import math
 
 import numpy as np
 
-from rsbench.records import ChunkVotes, DatasetInfo, ImageResult, IntArray
+from rsbench.records import ChunkVotes, DatasetInfo, ImageColumns, IntArray
 from rsbench.specs import CertificationSpec
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts, check_votes
 from rsbench.votes_format import encode_votes
 
 
-def certify_chunk(
-    spec: CertificationSpec, info: DatasetInfo, labels_N: IntArray, counted: ChunkVotes
-) -> list[ImageResult]:
-    """The results of a chunk, in its order. `labels_N`: the labels of the whole data set.
+def certify_chunk(spec: CertificationSpec, info: DatasetInfo, labels_N: IntArray, counted: ChunkVotes) -> ImageColumns:
+    """The rows of a chunk, in its order. `labels_N`: the labels of the whole data set.
 
     Raises ValueError when the votes are not those that the specification asked for.
     """
@@ -28,16 +26,11 @@ def certify_chunk(
         failure_probability=None if spec.budget is None else spec.budget.failure_probability,
         images=ImageFacts(q=info.q, dims=math.prod(info.shape)),
     )
-    ordered_NK = np.sort(votes.estimation_NK, axis=1)
-    return [
-        ImageResult(
-            index=index,
-            label=int(labels_N[index]),
-            predicted=None if verdicts.abstained_N[i] else int(verdicts.predicted_N[i]),
-            radius=float(verdicts.radius_N[i]),
-            top_votes=int(ordered_NK[i, -1]),
-            runner_up_votes=int(ordered_NK[i, -2]),
-            votes=encode_votes(votes.counts_NRK[i]),
-        )
-        for i, index in enumerate(counted.chunk.indices)
-    ]
+    index_N = np.array(counted.chunk.indices, dtype=np.int64)
+    return ImageColumns(
+        index_N=index_N,
+        label_N=labels_N[index_N],
+        predicted_N=np.where(verdicts.abstained_N, -1, verdicts.predicted_N),
+        radius_N=verdicts.radius_N,
+        votes=tuple(encode_votes(votes.counts_NRK)),
+    )

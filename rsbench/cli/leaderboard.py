@@ -8,7 +8,7 @@ import typer
 from rsbench.cli import options as o
 from rsbench.cli.output import print_json, print_rich
 from rsbench.errors import UsageError
-from rsbench.report.numbers import DEFAULT_RADII, split_radii
+from rsbench.report.numbers import DEFAULT_RADII, split_radii, thresholds
 
 
 def leaderboard(
@@ -28,19 +28,26 @@ def leaderboard(
 
     from rsbench.report.leaderboard import leaderboard as build
     from rsbench.report.leaderboard import leaderboard_frame, leaderboard_json
+    from rsbench.report.reported import reported_json, reported_tables
+    from rsbench.report.reported_text import reported_text
     from rsbench.report.terminal import leaderboard_table
     from rsbench.store.store import Store
 
+    radii = split_radii(radius)
     with Store.open_existing(o.database(db)) as store:
-        runs = store.sealed_runs(dataset)
+        runs = store.with_certified(store.sealed_runs(dataset), thresholds(radii))
         incomplete = len(store.incomplete_runs(dataset))
         known = store.dataset_names()
+        figures = store.reported(dataset)
     if dataset is not None and not runs and dataset not in known:
         raise UsageError(f"no sealed run on {dataset!r}: there are runs on {', '.join(known) or 'no data set yet'}")
-    board = build(runs, norm=norm, radii=split_radii(radius), incomplete=incomplete, select_best=not all_runs)
+    board = build(runs, norm=norm, radii=radii, incomplete=incomplete, select_best=not all_runs)
+    papers = reported_tables(
+        figures, datasets=[group.protocol.dataset for group in board.groups], norm=norm, radii=radii
+    )
     if json:
-        print_json(leaderboard_json(board))
+        print_json(leaderboard_json(board) | {"reported": [reported_json(table) for table in papers]})
     elif csv:
         leaderboard_frame(board).to_csv(sys.stdout, index=False)
     else:
-        print_rich(leaderboard_table(board))
+        print_rich(leaderboard_table(board), *map(reported_text, papers))

@@ -10,10 +10,12 @@ from rich.text import Text
 
 from rsbench.cli import options as o
 from rsbench.cli.output import print_json, print_rich
-from rsbench.records import ImageResult, RunRecord, TrainingRecord
-from rsbench.report.configuration import threat_model_of
+from rsbench.records import Annotation, CurveRecord, ImageColumns, RunDetails, RunRecord, TrainingRecord
+from rsbench.report.configuration import TIER_TEXT, curve_text, enumerated_votes, threat_model_of
+from rsbench.report.numbers import budget_text
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.rounding import floor_decimal
+from rsbench.votes_format import decode_votes
 
 
 def show(
@@ -27,27 +29,36 @@ def show(
 
     with Store.open_existing(o.database(db)) as store:
         record = store.run(run)
-        training = store.training_of_checkpoint(record.checkpoint_sha256)
-        results = store.image_results(record.id) if images else []
+        sha256 = record.checkpoint_sha256
+        training = None if sha256 is None else store.training_of_checkpoint(sha256)
+        details = store.details(record.id)
+        rows = store.image_columns(record.id, with_votes=json) if images else None
     if json:
-        print_json(_as_json(record, training, results))
+        print_json(_as_json(record, details, training, rows))
         return
-    print_rich(_facts(record, training))
-    if images:
-        print_rich(_rows(results))
+    print_rich(_facts(record, details, training))
+    if rows is not None:
+        print_rich(_rows(rows))
 
 
-def _as_json(record: RunRecord, training: TrainingRecord | None, results: list[ImageResult]) -> dict[str, Any]:
+def _as_json(
+    record: RunRecord, details: RunDetails, training: TrainingRecord | None, rows: ImageColumns | None
+) -> dict[str, Any]:
     return {
         "run": record.fingerprint,
-        "state": "sealed" if record.summary else "open",
+        "tier": record.tier,
+        "state": "open" if record.curve is None else "sealed",
+        "seal": record.seal,
         "spec": jsonlib.loads(record.spec_json),
         "dataset": asdict(record.dataset),
         "certificate": _certificate(record),
         "images_done": record.done,
         "images": record.image_count,
-        "summary": asdict(record.summary) if record.summary else None,
-        "provenances": [asdict(provenance) for provenance in record.provenances],
+        "curves": [_curve_json(curve) for curve in details.curves],
+        "notes": list(record.notes),
+        "source": record.source,
+        "annotations": [asdict(annotation) for annotation in record.annotations],
+        "provenances": [asdict(provenance) for provenance in details.provenances],
         "created_at": record.created_at,
         "sealed_at": record.sealed_at,
         "worker_seconds": record.worker_seconds,
@@ -59,19 +70,32 @@ def _as_json(record: RunRecord, training: TrainingRecord | None, results: list[I
             "finished_at": training.finished_at,
             "epochs": [asdict(epoch) for epoch in training.epochs],
         },
-        "results": [
-            {"index": r.index, "label": r.label, "predicted": r.predicted, "radius": r.radius, "votes": decoded(r)}
-            for r in results
-        ],
+        "results": [] if rows is None else _rows_json(rows),
     }
 
 
-def decoded(result: ImageResult) -> list[list[int]]:
-    """The votes of an image: selection, then each prefix, by class."""
-    from rsbench.votes_format import decode_votes
+def _curve_json(curve: CurveRecord) -> dict[str, Any]:
+    return {name: value for name, value in asdict(curve).items() if name not in ("id", "certified")}
 
-    counts: list[list[int]] = decode_votes(result.votes).tolist()
-    return counts
+
+def _rows_json(rows: ImageColumns) -> list[dict[str, Any]]:
+    """Each image with its votes: selection, then each prefix, by class."""
+    votes = None if rows.votes is None else decode_votes(rows.votes).tolist()
+    sigmas = None if rows.sigma_N is None else rows.sigma_N.tolist()
+    columns = zip(
+        *(column.tolist() for column in (rows.index_N, rows.label_N, rows.predicted_N, rows.radius_N)), strict=True
+    )
+    return [
+        {
+            "index": index,
+            "label": label,
+            "predicted": None if predicted < 0 else predicted,
+            "radius": radius,
+            **({} if sigmas is None else {"sigma": sigmas[i]}),
+            "votes": None if votes is None else votes[i],
+        }
+        for i, (index, label, predicted, radius) in enumerate(columns)
+    ]
 
 
 def _certificate(record: RunRecord) -> dict[str, Any]:
@@ -86,58 +110,88 @@ def _certificate(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _facts(record: RunRecord, training: TrainingRecord | None) -> Table:
+def _facts(record: RunRecord, details: RunDetails, training: TrainingRecord | None) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    certificate, summary = CERTIFICATES[record.certificate], record.summary
-    threat_model = threat_model_of(record)
-    budget = (
-        f"every one of the {jsonlib.loads(record.spec_json)['measure']['levels']} bases, exact"
+    rows = [*_identity(record), *_certified(record, details), *_origin(record, details, training)]
+    rows += [(said.kind, _said(said)) for said in record.annotations]
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    return table
+
+
+def _identity(record: RunRecord) -> list[tuple[str, str]]:
+    open_state = f"open: {record.done} of {record.image_count} images"
+    votes = (
+        f"every one of the {enumerated_votes(record)} bases, exact"
         if record.n_estimate is None
-        else f"n0 = {record.n_select}, n = {record.n_estimate}, α = {record.failure_probability:g} (one-sided)"
+        else budget_text(record.n_select, record.n_estimate, record.failure_probability) + " (one-sided)"
     )
-    rows = [
+    noise = f", noise seed {record.seed}" if record.seed is not None else ""
+    return [
         ("run", record.fingerprint),
-        ("state", f"sealed {record.sealed_at}" if summary else f"open: {record.done} of {record.image_count} images"),
-        ("method", f"{record.method}, σ = {record.sigma:g}, noise seed {record.seed}"),
-        ("votes", budget),
-        ("certificate", f"{certificate.name} ({certificate.source})"),
-        ("holds for", f"{' and '.join(certificate.norms)}, {certificate.ball} ball, {threat_model}"),
-        ("needs", certificate.condition),
-        ("data set", f"{record.dataset.name} {record.dataset.fingerprint[:12]}, images {record.images}"),
-        ("checkpoint", record.checkpoint_sha256),
+        ("state", open_state if record.sealed_at is None else f"sealed {record.sealed_at}"),
+        *([("seal", record.seal)] if record.seal else []),
+        ("tier", record.tier if record.tier in ("measured", "reproduced") else TIER_TEXT[record.tier]),
+        ("method", f"{record.method}, σ = {record.sigma:g}{noise}"),
+        ("votes", votes),
     ]
-    if summary:
+
+
+def _certified(record: RunRecord, details: RunDetails) -> list[tuple[str, str]]:
+    certificate = CERTIFICATES[record.certificate]
+    rows = [
+        ("certificate", f"{certificate.name} ({certificate.source})"),
+        ("holds for", f"{' and '.join(certificate.norms)}, {certificate.ball} ball, {threat_model_of(record)}"),
+        ("needs", certificate.condition),
+        *(("note", note) for note in record.notes),
+    ]
+    for curve in details.curves:
         rows += [
-            ("correct", f"{summary.correct} of {summary.images} ({summary.abstained} abstentions count as wrong)"),
-            ("mean radius", floor_decimal(summary.average_certified_radius, 4)),
+            ("curve", curve_text(curve)),
+            ("correct", f"{curve.correct} of {record.image_count} ({curve.abstained} abstentions count as wrong)"),
+            ("mean radius", floor_decimal(curve.average_certified_radius, 4)),
         ]
+    return rows
+
+
+def _origin(record: RunRecord, details: RunDetails, training: TrainingRecord | None) -> list[tuple[str, str]]:
+    rows = [("data set", f"{record.dataset.name} {record.dataset.fingerprint[:12]}, images {record.images}")]
+    if record.checkpoint_sha256 is not None:
+        rows.append(("checkpoint", record.checkpoint_sha256))
+    if record.source is not None:
+        rows.append(("imported from", record.source))
     if training:
         last = training.epochs[-1]
         rows.append(
             ("trained", f"{len(training.epochs)} epochs, loss {last.loss:.3f}, finished {training.finished_at}")
         )
-    for provenance in record.provenances:
+    for provenance in details.provenances:
         git = "no git checkout" if provenance.git_revision is None else provenance.git_revision[:12]
         rows += [
             ("computed by", f"rsbench {provenance.rsbench_version}, {git}{', dirty' if provenance.git_dirty else ''}"),
             ("on", provenance.device),
             ("with", ", ".join(f"{name} {number}" for name, number in provenance.versions.items())),
         ]
-    rows.append(("in", f"{record.worker_seconds:.1f} worker seconds"))
-    for name, value in rows:
-        table.add_row(name, Text(value))
-    return table
+    if details.provenances:
+        rows.append(("in", f"{record.worker_seconds:.1f} worker seconds"))
+    return rows
 
 
-def _rows(results: list[ImageResult]) -> Table:
+def _said(said: Annotation) -> str:
+    other = f" by run {said.other[:12]}" if said.other else ""
+    return f"{said.created_at}{other}, {said.author}: {said.reason}"
+
+
+def _rows(images: ImageColumns) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for heading in ("image", "label", "predicted", "radius", "top votes", "runner-up"):
+    headings = ["image", "label", "predicted", "radius"] + ([] if images.sigma_N is None else ["σ"])
+    for heading in headings:
         table.add_column(heading, justify="right")
-    for r in results:
-        predicted = "abstain" if r.predicted is None else str(r.predicted)
-        table.add_row(
-            str(r.index), str(r.label), predicted, floor_decimal(r.radius, 4), str(r.top_votes), str(r.runner_up_votes)
-        )
+    for i in range(len(images)):
+        predicted = "abstain" if images.predicted_N[i] < 0 else str(images.predicted_N[i])
+        sigma = [] if images.sigma_N is None else [f"{images.sigma_N[i]:g}"]
+        radius = floor_decimal(float(images.radius_N[i]), 4)
+        table.add_row(str(images.index_N[i]), str(images.label_N[i]), predicted, radius, *sigma)
     return table

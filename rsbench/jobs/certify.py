@@ -18,7 +18,7 @@ from rsbench.jobs.watcher import Watcher
 from rsbench.methods import method_named
 from rsbench.models.architectures import ARCHITECTURES
 from rsbench.models.checkpoint import Checkpoint
-from rsbench.records import Chunk, ChunkVotes, RunSummary
+from rsbench.records import Chunk, ChunkVotes
 from rsbench.specs import CertificationSpec, SampleBudget
 from rsbench.store.store import Store
 from rsbench.theory.confidence import smallest_certifying_n
@@ -53,7 +53,6 @@ class FinishedRun:
     """A run that is sealed. `new_images`: how many of its images this command certified."""
 
     spec: CertificationSpec
-    summary: RunSummary | None
     new_images: int
 
 
@@ -176,16 +175,17 @@ def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountC
     total = sum(len(chunk.indices) for chunk in chunks)
     run = store.open_run(spec, image_count=total)
     if run.sealed:
-        return FinishedRun(spec, None, 0)
+        return FinishedRun(spec, 0)
     # A chunk is written whole, so its first image tells whether it is done.
     missing = [chunk for chunk in chunks if chunk.indices[0] not in run.done]
     work = CertificationWork(spec, dataset.info, plan.checkpoint)
     label = f"{spec.method} sigma {spec.measure.sigma:g} seed {header.seed if header.seed is not None else spec.seed}"
     for counted in count(work, missing, dataset.pixels):
-        results = certify_chunk(spec, dataset.info, dataset.labels_N, counted)
-        store.write_chunk(run.id, results, seconds=counted.seconds, provenance=provenance(counted.device))
+        images = certify_chunk(spec, dataset.info, dataset.labels_N, counted)
+        store.write_chunk(run.id, images, seconds=counted.seconds, provenance=provenance(counted.device))
         watcher.advance(len(counted.chunk.indices), label)
-    return FinishedRun(spec, store.seal(run.id), sum(len(chunk.indices) for chunk in missing))
+    store.seal(run.id)
+    return FinishedRun(spec, sum(len(chunk.indices) for chunk in missing))
 
 
 def _nothing_missing(work: CertificationWork, chunks: Sequence[Chunk], load: LoadPixels) -> Iterator[ChunkVotes]:

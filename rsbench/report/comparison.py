@@ -56,7 +56,7 @@ def check_comparable(first: RunRecord, second: RunRecord, norm: str | None) -> t
     if first.id == second.id:
         raise UsageError(f"run {first.fingerprint[:12]} is named twice: name two runs")
     for run in (first, second):
-        if run.summary is None:
+        if run.curve is None:
             raise UsageError(f"run {run.fingerprint[:12]} is not sealed: the command that began it finishes it")
     for what, one, other in (
         ("data sets", _dataset(first), _dataset(second)),

@@ -9,8 +9,8 @@ from rich.text import Text
 from rsbench.methods import METHODS
 from rsbench.records import RunRecord
 from rsbench.report.comparison import Comparison
-from rsbench.report.configuration import certificate_of, seed_of
-from rsbench.report.numbers import percent_down, radius_text, sigma_text
+from rsbench.report.configuration import certificate_of, curve_of, seed_of
+from rsbench.report.numbers import percent_down, radius_text, seed_text, sigma_text
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
@@ -49,8 +49,7 @@ def _accuracies(comparison: Comparison) -> Table:
 
 
 def _average(comparison: Comparison) -> str:
-    first, second = comparison.first.summary, comparison.second.summary
-    assert first is not None and second is not None  # noqa: S101, PT018 - only sealed runs are compared
+    first, second = curve_of(comparison.first), curve_of(comparison.second)
     mean = comparison.average_radius
     return (
         f"ACR {radius_text(first.average_certified_radius)} and {radius_text(second.average_certified_radius)}: "
@@ -63,7 +62,7 @@ def _told(letter: str, run: RunRecord) -> str:
     title = METHODS[run.method].title if run.method in METHODS else run.method
     certificate = certificate_of(run)
     return (
-        f"{letter}  {run.fingerprint[:12]}  {title}, σ {sigma_text(run.sigma)}, seed {seed_of(run)}, "
+        f"{letter}  {run.fingerprint[:12]}  {title}, σ {sigma_text(run.sigma)}, seed {seed_text(seed_of(run))}, "
         f"{certificate.name} ({certificate.ball} ball)"
     )
 

@@ -4,37 +4,39 @@ import hashlib
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
-
-import numpy as np
 
 from rsbench.errors import StoreError
 from rsbench.methods import METHODS
-from rsbench.records import RunRecord
+from rsbench.records import CurveRecord, RunRecord, Tier
 from rsbench.report.numbers import budget_text
 from rsbench.specs import Family
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import Certificate
-from rsbench.theory.metrics import certified_accuracy
 from rsbench.theory.rounding import radius_threshold
+
+EXPLORATORY = "exploratory: chosen after a result was seen"
 
 
 @dataclass(frozen=True)
 class Approach:
     """A method with its certificate and budget: what a line of the board stands for.
 
-    The budget is None in all three parts where the law is enumerated. `variant` is empty, or tells apart runs of one
-    seed that must not be averaged.
+    n and α are None where the law is enumerated, n0 also where an import does not tell it. `remark`: what a reader must
+    know of where the numbers come from (see `remark_of`). `variant` is empty, or tells apart runs of one seed that must
+    not be averaged.
     """
 
     method: str
+    family: Family
     certificate: str
+    procedure: str
     n_select: int | None
     n_estimate: int | None
     failure_probability: float | None
+    remark: str = ""
     variant: str = ""
 
     @property
@@ -45,19 +47,23 @@ class Approach:
     @property
     def budget(self) -> str:
         """n0, n and α, or "exact"."""
-        return budget_text(self.n_select, self.n_estimate, self.failure_probability)
+        told = budget_text(self.n_select, self.n_estimate, self.failure_probability)
+        return told if self.procedure == "one-versus-rest" else f"{told} · {self.procedure}"
+
+    @property
+    def label(self) -> str:
+        """Remark and variant in one line, empty where there is neither."""
+        return "; ".join(text for text in (self.remark, self.variant) if text)
 
     @property
     def theorem(self) -> Certificate:
-        """The certificate that was declared before the run."""
+        """The certificate that the numbers are of."""
         return CERTIFICATES[self.certificate]
 
     @property
     def threat_model(self) -> str:
         """Which perturbed images the certificate speaks of, under this method's noise."""
-        if self.method not in METHODS:
-            return self.theorem.threat_model
-        return self.theorem.threat_models[METHODS[self.method].family]
+        return self.theorem.threat_models[self.family]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +76,8 @@ class Configuration:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds, ascending."""
-        return tuple(seed_of(run) for run in self.runs)
+        """The seeds, ascending; none of an imported run."""
+        return tuple(seed for seed in map(seed_of, self.runs) if seed is not None)
 
     @property
     def images(self) -> int:
@@ -81,27 +87,27 @@ class Configuration:
     @property
     def clean_accuracy(self) -> float:
         """Share of images classified correctly by the smoothed classifier; an abstention is wrong."""
-        return self._mean(run.summary.correct for run in self.runs if run.summary)
+        return self._mean(curve_of(run).correct for run in self.runs)
 
     @property
     def abstention_rate(self) -> float:
         """Share of images on which the smoothed classifier abstained."""
-        return self._mean(run.summary.abstained for run in self.runs if run.summary)
+        return self._mean(curve_of(run).abstained for run in self.runs)
 
     @property
     def average_certified_radius(self) -> float:
         """ACR: mean over images and seeds of the radius, zero where the class is wrong."""
-        return statistics.fmean(run.summary.average_certified_radius for run in self.runs if run.summary)
+        return statistics.fmean(curve_of(run).average_certified_radius for run in self.runs)
 
     @property
     def clean_spread(self) -> float | None:
         """Sample standard deviation over seeds of the clean accuracy; None where there is only one seed."""
-        return sample_spread([run.summary.correct / self.images for run in self.runs if run.summary])
+        return sample_spread([curve_of(run).correct / self.images for run in self.runs])
 
     @property
     def average_radius_spread(self) -> float | None:
         """Sample standard deviation over seeds of the ACR; None where there is only one seed."""
-        return sample_spread([run.summary.average_certified_radius for run in self.runs if run.summary])
+        return sample_spread([curve_of(run).average_certified_radius for run in self.runs])
 
     def certified_accuracy(self, radius: str) -> float:
         """Mean over seeds of the share of images that are correct and certified at a radius, given as typed."""
@@ -112,9 +118,8 @@ class Configuration:
         return sample_spread([count / self.images for count in self._certified(radius)])
 
     def _certified(self, radius: str) -> list[int]:
-        ball, threshold = self.approach.theorem.ball, radius_threshold(radius)
-        shares = (certified_accuracy(run_radii(run), run.image_count, threshold, ball) for run in self.runs)
-        return [round(float(share) * self.images) for share in shares]
+        threshold, at_least = radius_threshold(radius), self.approach.theorem.ball == "closed"
+        return [curve_of(run).certified[threshold][at_least] for run in self.runs]
 
     def _mean(self, counts: Iterable[int]) -> float:
         # One division of whole numbers gives the float nearest to the mean, which can then be rounded down exactly.
@@ -131,13 +136,12 @@ def configurations(runs: Sequence[RunRecord]) -> list[Configuration]:
 
     Raises StoreError when a run declares a certificate that this version does not know.
     """
-    approach_of = _approaches(runs)
     cells: dict[tuple[Approach, float], list[RunRecord]] = defaultdict(list)
-    for run in runs:
-        cells[(approach_of[run.fingerprint], run.sigma)].append(run)
+    for run, approach in zip(runs, _approaches(runs), strict=True):
+        cells[(approach, run.sigma)].append(run)
     found = []
     for (approach, sigma), members in cells.items():
-        members.sort(key=lambda run: (seed_of(run), run.fingerprint))
+        members.sort(key=lambda run: (-1 if (seed := seed_of(run)) is None else seed, run.fingerprint))
         seeds, checkpoints = {seed_of(run) for run in members}, {run.checkpoint_sha256 for run in members}
         if len(seeds) == len(checkpoints) == len(members):
             found.append(Configuration(approach, sigma, tuple(members)))
@@ -146,8 +150,11 @@ def configurations(runs: Sequence[RunRecord]) -> list[Configuration]:
     return found
 
 
-def seed_of(run: RunRecord) -> int:
-    """The seed that a run counts under: its checkpoint's training seed, or that of the votes for a foreign one."""
+def seed_of(run: RunRecord) -> int | None:
+    """The seed that a run counts under: its checkpoint's training seed, or that of the votes for a foreign one.
+
+    None of an imported run.
+    """
     return run.seed if run.training_seed is None else run.training_seed
 
 
@@ -156,63 +163,91 @@ def sample_spread(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def run_radii(run: RunRecord) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """The ascending radii of the images that a sealed run classified correctly."""
-    assert run.radii is not None  # noqa: S101 - sealed runs have their radii
-    return run.radii
+def curve_of(run: RunRecord) -> CurveRecord:
+    """The curve of a sealed run."""
+    assert run.curve is not None  # noqa: S101 - sealed runs have their curve
+    return run.curve
 
 
 def threat_model_of(run: RunRecord) -> str:
     """Which perturbed images a run's certificate speaks of. Raises StoreError where `certificate_of` does."""
-    family: Family = json.loads(run.spec_json)["measure"]["family"]
-    return certificate_of(run).threat_models[family]
+    return certificate_of(run).threat_models[run.family]
 
 
 def certificate_of(run: RunRecord) -> Certificate:
-    """The certificate that a run declared. Raises StoreError when this version does not know it."""
-    if run.certificate not in CERTIFICATES:
+    """The certificate of a run's curve, or that it declared. Raises StoreError when this version does not know it."""
+    name = run.certificate if run.curve is None else run.curve.certificate
+    if name not in CERTIFICATES:
         raise StoreError(
-            f"run {run.fingerprint[:12]} declares the certificate {run.certificate!r}, which this rsbench does not "
-            "know: upgrade rsbench"
+            f"run {run.fingerprint[:12]} declares the certificate {name!r}, which this rsbench does not know: "
+            "upgrade rsbench"
         )
-    return CERTIFICATES[run.certificate]
+    return CERTIFICATES[name]
 
 
-def _approaches(runs: Sequence[RunRecord]) -> dict[str, Approach]:
-    """The approach of each run, by fingerprint: a method that was trained by several recipes has one for each."""
-    plain = {run.fingerprint: _approach(run) for run in runs}
+TIER_TEXT: Mapping[Tier, str] = {
+    "measured": "",
+    "reproduced": "reproduced by another run",
+    "imported-votes": "imported (votes)",
+    "imported-radii": "imported (radii only)",
+}
+
+
+def remark_of(run: RunRecord) -> str:
+    """Where the numbers of a curve come from, empty where the run measured them and declared them beforehand."""
+    curve = run.curve
+    told = [TIER_TEXT[run.tier], *run.notes]
+    if curve is not None and curve.standing == "exploratory":
+        told.append(EXPLORATORY)
+    elif curve is not None and curve.statement:
+        told.append(f"declared, says {curve.statement}")
+    return "; ".join(text for text in told if text)
+
+
+def curve_text(curve: CurveRecord) -> str:
+    """Which certificate a curve is of, at which n and α, and whether that was declared beforehand."""
+    exact = curve.failure_probability is None
+    drawn = "exact" if exact else f"n {curve.n:,} · α {curve.failure_probability:g} · {curve.procedure}"
+    said = f", says {curve.statement}" if curve.statement else ""
+    return f"{curve.certificate} · {drawn} · {curve.standing}{said}"
+
+
+def enumerated_votes(run: RunRecord) -> int:
+    """How many votes an image has in a run that draws none: L of deterministic splitting."""
+    spec = json.loads(run.spec_json)
+    return int(spec["levels"] if "levels" in spec else spec["measure"]["levels"])
+
+
+def _approaches(runs: Sequence[RunRecord]) -> list[Approach]:
+    """The approach of each run: a method that was trained by several recipes has one for each."""
+    plain = [_approach(run) for run in runs]
     recipes: dict[Approach, set[str]] = defaultdict(set)
-    for run in runs:
-        recipes[plain[run.fingerprint]].add(_recipe(run))
-    return {
-        run.fingerprint: plain[run.fingerprint]
-        if len(recipes[plain[run.fingerprint]]) == 1
-        else replace(plain[run.fingerprint], variant=_recipe_label(_recipe(run)))
-        for run in runs
-    }
+    for approach, run in zip(plain, runs, strict=True):
+        recipes[approach].add(run.recipe)
+    return [
+        approach if len(recipes[approach]) == 1 else replace(approach, variant=_recipe_label(run.recipe))
+        for approach, run in zip(plain, runs, strict=True)
+    ]
 
 
 def _approach(run: RunRecord) -> Approach:
-    certificate = certificate_of(run).name
-    return Approach(run.method, certificate, run.n_select, run.n_estimate, run.failure_probability)
-
-
-def _recipe(run: RunRecord) -> str:
-    """What a run has in common with those that it may be averaged with, but for σ and the seed: canonical JSON.
-
-    How its checkpoint was trained (a foreign one says nothing of that, and stands for itself) and how its votes were
-    computed.
-    """
-    trial: dict[str, Any] = {"foreign": run.checkpoint_sha256}
-    if run.training_json is not None:
-        trial = {k: v for k, v in json.loads(run.training_json).items() if k not in ("seed", "measure")}
-    spec = json.loads(run.spec_json)
-    votes = {key: spec.get(key) for key in ("batch_size", "device", "precision", "noise")}
-    return json.dumps({"training": trial, "votes": votes}, sort_keys=True)
+    certificate, curve = certificate_of(run).name, curve_of(run)
+    return Approach(
+        run.method,
+        run.family,
+        certificate,
+        curve.procedure,
+        run.n_select,
+        None if curve.failure_probability is None else curve.n,
+        curve.failure_probability,
+        remark_of(run),
+    )
 
 
 def _recipe_label(recipe: str) -> str:
     training = json.loads(recipe)["training"]
+    if "imported" in training:
+        return f"of {training['imported']} files"
     if "foreign" in training:
         return f"checkpoint {training['foreign'][:12]}"
     return f"{training['epochs']} epochs, recipe {hashlib.sha256(recipe.encode()).hexdigest()[:6]}"
@@ -220,5 +255,6 @@ def _recipe_label(recipe: str) -> str:
 
 def _single(approach: Approach, run: RunRecord, members: Sequence[RunRecord]) -> Approach:
     same_checkpoint = sum(other.checkpoint_sha256 == run.checkpoint_sha256 for other in members) > 1
-    name = f"run {run.fingerprint[:12]}" if same_checkpoint else f"checkpoint {run.checkpoint_sha256[:12]}"
+    known = run.checkpoint_sha256 is not None and not same_checkpoint
+    name = f"checkpoint {run.checkpoint_sha256}"[:23] if known else f"run {run.fingerprint[:12]}"
     return replace(approach, variant=f"{approach.variant}, {name}".removeprefix(", "))

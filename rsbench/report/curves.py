@@ -1,18 +1,18 @@
 """Certified accuracy as a function of the radius: step curves, exact at every radius that they hold."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from rsbench.errors import UsageError
-from rsbench.records import FloatArray, RunRecord
-from rsbench.report.configuration import Configuration, certificate_of, configurations, run_radii, seed_of
+from rsbench.records import FloatArray, RunRecord, Steps
+from rsbench.report.configuration import Configuration, certificate_of, configurations, curve_of, seed_of
 from rsbench.report.leaderboard import NORMS
 from rsbench.report.protocol import Protocol, protocol_of
-from rsbench.theory.metrics import certified_accuracy
+from rsbench.theory.metrics import certified_counts
 
 MOST_STEPS = 200
 
@@ -22,8 +22,8 @@ CURVE_COLUMNS = (
 )  # fmt: skip
 
 
-def curve_frame(runs: Sequence[RunRecord], norm: str) -> pd.DataFrame:
-    """The curves of sealed runs whose certificate holds in `norm`: one row a point.
+def curve_frame(runs: Sequence[RunRecord], norm: str, steps: Mapping[int, Steps]) -> pd.DataFrame:
+    """The curves of sealed runs whose certificate holds in `norm`: one row a point. `steps`: by the curve's id.
 
     `line` is "mean" for the mean over the seeds of a configuration, else the fingerprint of a single run; a
     configuration of one seed has only its mean. `seeds` lists the seeds of the line between spaces. A line begins at
@@ -43,24 +43,24 @@ def curve_frame(runs: Sequence[RunRecord], norm: str) -> pd.DataFrame:
         frame
         for protocol, members in by_protocol.items()
         for configuration in configurations(members)
-        for frame in _configuration_frames(configuration, protocol, norm)
+        for frame in _configuration_frames(configuration, protocol, norm, steps)
     ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(CURVE_COLUMNS))
 
 
-def step_curve(runs: Sequence[RunRecord]) -> tuple[FloatArray, FloatArray]:
+def step_curve(runs: Sequence[RunRecord], steps: Mapping[int, Steps]) -> tuple[FloatArray, FloatArray]:
     """The steps of the mean certified accuracy of runs of one configuration: radii, ascending from 0, and values.
 
     See `curve_frame` for what lies between the points.
     """
     ball = certificate_of(runs[0]).ball
-    corners = np.unique(np.concatenate([[0.0], *(run_radii(run) for run in runs)]))
+    curves = [steps[curve_of(run).id] for run in runs]
+    corners = np.unique(np.concatenate([[0.0], *(curve.radius_M for curve in curves)]))
     if ball == "closed":
         # At the last radius a closed ball still certifies: the curve falls to 0 right after it.
         corners = np.append(corners, np.nextafter(corners[-1], np.inf))
-    counts = [certified_accuracy(run_radii(run), run.image_count, corners, ball) * run.image_count for run in runs]
-    values = np.sum(np.rint(counts), axis=0) / sum(run.image_count for run in runs)
-    return _thinned(corners, values, ball)
+    counts = np.sum([certified_counts(curve, corners, ball) for curve in curves], axis=0)
+    return _thinned(corners, counts / sum(run.image_count for run in runs), ball)
 
 
 def _thinned(radii: FloatArray, values: FloatArray, ball: Literal["open", "closed"]) -> tuple[FloatArray, FloatArray]:
@@ -75,33 +75,42 @@ def _thinned(radii: FloatArray, values: FloatArray, ball: Literal["open", "close
     return radii[first if ball == "open" else last], values[last]
 
 
-def _configuration_frames(configuration: Configuration, protocol: Protocol, norm: str) -> list[pd.DataFrame]:
+def _configuration_frames(
+    configuration: Configuration, protocol: Protocol, norm: str, steps: Mapping[int, Steps]
+) -> list[pd.DataFrame]:
     runs = configuration.runs
     lines: list[tuple[str, Sequence[RunRecord]]] = [("mean", runs)]
     if len(runs) > 1:
         lines += [(run.fingerprint, [run]) for run in runs]
-    return [_line_frame(configuration, protocol, norm, line, members) for line, members in lines]
+    return [
+        _line_frame(configuration, protocol, norm, line, step_curve(members, steps), members) for line, members in lines
+    ]
 
 
 def _line_frame(
-    configuration: Configuration, protocol: Protocol, norm: str, line: str, runs: Sequence[RunRecord]
+    configuration: Configuration,
+    protocol: Protocol,
+    norm: str,
+    line: str,
+    points: tuple[FloatArray, FloatArray],
+    runs: Sequence[RunRecord],
 ) -> pd.DataFrame:
     approach = configuration.approach
-    radii, values = step_curve(runs)
+    radii, values = points
     facts = {
         "group": protocol.heading,
         "dataset": protocol.dataset,
         "images": protocol.images,
         "method": approach.method,
         "title": approach.title,
-        "variant": approach.variant,
+        "variant": approach.label,
         "certificate": approach.certificate,
         "norm": norm,
         "ball": approach.theorem.ball,
         "budget": approach.budget,
         "sigma": configuration.sigma,
         "line": line,
-        "seeds": " ".join(str(seed_of(run)) for run in runs),
+        "seeds": " ".join(str(seed) for run in runs if (seed := seed_of(run)) is not None),
         "radius": radii,
         "certified_accuracy": values,
     }

@@ -146,8 +146,8 @@ def _rows(runs: Sequence[RunRecord], radii: tuple[str, ...], select_best: bool) 
         for configuration in configurations(runs):
             lines[configuration.approach].append(configuration)
     else:
-        for run in runs:
-            lines[run.fingerprint] = configurations([run])
+        for i, run in enumerate(runs):
+            lines[i] = configurations([run])
     rows = [_row(choices, radii) for choices in lines.values()]
     return tuple(sorted(rows, key=_best_first))
 
@@ -187,7 +187,7 @@ def _line(board: Leaderboard, group: Group, row: Row, radius: str, cell: Cell) -
         "fingerprint": protocol.fingerprint,
         "images": protocol.images,
         "method": approach.method,
-        "variant": approach.variant,
+        "variant": approach.label,
         "certificate": approach.certificate,
         "ball": approach.theorem.ball,
         "threat_model": approach.threat_model,
@@ -211,7 +211,7 @@ def _line(board: Leaderboard, group: Group, row: Row, radius: str, cell: Cell) -
 
 def _row_json(board: Leaderboard, row: Row) -> dict[str, Any]:
     approach, theorem = row.approach, row.approach.theorem
-    sampled = None if approach.n_select is None else {
+    sampled = None if approach.n_estimate is None else {
         "n_select": approach.n_select,
         "n_estimate": approach.n_estimate,
         "failure_probability": approach.failure_probability,
@@ -219,9 +219,10 @@ def _row_json(board: Leaderboard, row: Row) -> dict[str, Any]:
     return {
         "method": approach.method,
         "title": approach.title,
-        "variant": approach.variant,
+        "variant": approach.label,
         "certificate": {
             "name": theorem.name,
+            "procedure": approach.procedure,
             "source": theorem.source,
             "ball": theorem.ball,
             "threat_model": approach.threat_model,

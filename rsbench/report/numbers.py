@@ -26,6 +26,11 @@ def checked_radii(radii: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(first_of_value[threshold] for threshold in thresholds))
 
 
+def thresholds(radii: Sequence[str]) -> list[float]:
+    """The radii as floats that do not exceed them. Raises UsageError where `checked_radii` does."""
+    return [radius_threshold(text) for text in checked_radii(radii)]
+
+
 def percent_down(share: float, digits: int = 1) -> str:
     """A share in percent, rounded down: 0.8567 → "85.6".
 
@@ -57,10 +62,16 @@ def sigma_text(sigma: float) -> str:
 
 
 def budget_text(n_select: int | None, n_estimate: int | None, failure_probability: float | None) -> str:
-    """`n0 100 · n 1,000 · α 0.001`, or `exact` where every noisy copy is visited."""
-    if n_select is None or n_estimate is None or failure_probability is None:
+    """`n0 100 · n 1,000 · α 0.001`, without n0 where it is unknown; `exact` where every noisy copy is visited."""
+    if n_estimate is None or failure_probability is None:
         return "exact"
-    return f"n0 {n_select:,} · n {n_estimate:,} · α {failure_probability:g}"
+    selected = "" if n_select is None else f"n0 {n_select:,} · "
+    return f"{selected}n {n_estimate:,} · α {failure_probability:g}"
+
+
+def seed_text(seed: int | None) -> str:
+    """A seed, or a dash where it is unknown."""
+    return "–" if seed is None else str(seed)
 
 
 def plain_markdown(text: str) -> str:

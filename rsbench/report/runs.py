@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from rsbench.errors import RsbenchError
 from rsbench.methods import METHODS
-from rsbench.records import RunRecord
+from rsbench.records import ReportedFigure, RunRecord, Steps
 from rsbench.report.configuration import seed_of
+from rsbench.report.numbers import thresholds
 from rsbench.store.location import location_name
 from rsbench.store.store import Store
 
@@ -17,8 +18,20 @@ __all__ = ["Report", "RsbenchError", "RunRecord", "location_name", "open_report"
 class Report:
     """The runs of a store: sealed ones, oldest first, and those that were begun and not sealed."""
 
+    location: str
     sealed: tuple[RunRecord, ...]
     incomplete: tuple[RunRecord, ...]
+    reported: tuple[ReportedFigure, ...]
+
+    def certified(self, runs: Sequence[RunRecord], radii: Sequence[str]) -> list[RunRecord]:
+        """Runs with the values of their curves at some radii, as typed. Raises UsageError for a radius that is none."""
+        with Store.open_existing(self.location) as store:
+            return store.with_certified(runs, thresholds(radii))
+
+    def steps(self, runs: Sequence[RunRecord]) -> dict[int, Steps]:
+        """The whole curves of runs, by the curve's id."""
+        with Store.open_existing(self.location) as store:
+            return store.steps([run.curve.id for run in runs if run.curve])
 
     @property
     def datasets(self) -> list[str]:
@@ -35,7 +48,7 @@ class Report:
     @property
     def seeds(self) -> list[int]:
         """Seeds that sealed runs count under."""
-        return sorted({seed_of(run) for run in self.sealed})
+        return sorted({seed for run in self.sealed if (seed := seed_of(run)) is not None})
 
     @property
     def sigmas(self) -> list[float]:
@@ -43,13 +56,14 @@ class Report:
         return sorted({run.sigma for run in self.sealed})
 
 
-def open_report(location: str) -> Report:
-    """The runs of the store at a path or `sqlite:///FILE`.
+def open_report(location: str, *, exploratory: bool = False) -> Report:
+    """The runs of the store at a path or a URL, with their exploratory curves where asked for.
 
     Raises UsageError when there is none, StoreError when it cannot be read or its schema is not this code's.
     """
     with Store.open_existing(location) as store:
-        return Report(tuple(store.sealed_runs()), tuple(store.incomplete_runs()))
+        sealed = tuple(store.sealed_runs(exploratory=exploratory))
+        return Report(location, sealed, tuple(store.incomplete_runs()), tuple(store.reported()))
 
 
 def select_runs(

@@ -2,8 +2,16 @@
 
 import pandas as pd
 
+from rsbench.report.configuration import seed_of
 from rsbench.report.leaderboard import Cell, Group, Leaderboard, Row
-from rsbench.report.numbers import percent_down, plain_markdown, radius_text, sigma_text, spread_text
+from rsbench.report.numbers import (
+    percent_down,
+    plain_markdown,
+    radius_text,
+    seed_text,
+    sigma_text,
+    spread_text,
+)
 
 
 def board_table(board: Leaderboard, group: Group) -> pd.DataFrame:
@@ -19,7 +27,7 @@ def board_table(board: Leaderboard, group: Group) -> pd.DataFrame:
         columns["Seeds"] = [str(_seed_count(row)) for row in group.rows]
     else:
         columns["σ"] = [sigma_text(row.clean.configuration.sigma) for row in group.rows]
-        columns["Seed"] = [" ".join(map(str, row.clean.configuration.seeds)) for row in group.rows]
+        columns["Seed"] = [seed_text(seed_of(row.clean.configuration.runs[0])) for row in group.rows]
         columns["Run"] = [row.clean.configuration.runs[0].fingerprint[:12] for row in group.rows]
     columns["Clean"] = _numbers([row.clean for row in group.rows], board, radius=False)
     for i, radius in enumerate(board.radii):
@@ -66,7 +74,9 @@ def curve_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _method(row: Row) -> str:
     return (
-        f"{row.approach.title}  \n:small[:gray[{row.approach.variant}]]" if row.approach.variant else row.approach.title
+        f"{row.approach.title}  \n:small[:gray[{plain_markdown(row.approach.label)}]]"
+        if row.approach.label
+        else row.approach.title
     )
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rsbench.report.configuration import seed_of
 from rsbench.report.leaderboard import SELECTED_ON_TEST, Cell, Group, Leaderboard, Row
-from rsbench.report.numbers import count_text, percent_down, radius_text, sigma_text, spread_text
+from rsbench.report.numbers import count_text, percent_down, radius_text, seed_text, sigma_text, spread_text
 
 _MEASURING = Console(width=10_000)
 # Columns before the numbers: the method, and on a board of single runs its σ, seed and fingerprint.
@@ -90,7 +90,8 @@ def _method(row: Row, group: Group, board: Leaderboard) -> Text:
     drawn = "exact" if approach.n_estimate is None else f"n {approach.n_estimate:,}"
     below = []
     if len(budgets) > 1 and approach.n_estimate is not None:
-        below = [f"n0 {approach.n_select:,} · {drawn}", f"α {approach.failure_probability:g}"]
+        below = approach.budget.rsplit(" · α ", 1)
+        below[-1] = f"α {below[-1]}"
     elif board.select_best:
         below = [drawn]
     if board.select_best:
@@ -100,7 +101,7 @@ def _method(row: Row, group: Group, board: Leaderboard) -> Text:
 
 def _run_cells(row: Row) -> list[str]:
     (run,) = row.clean.configuration.runs
-    return [sigma_text(run.sigma), str(seed_of(run)), run.fingerprint[:12]]
+    return [sigma_text(run.sigma), seed_text(seed_of(run)), run.fingerprint[:12]]
 
 
 def _number(column: _Column, cell: Cell, *, with_sigma: bool) -> Text:

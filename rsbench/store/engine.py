@@ -1,6 +1,6 @@
 """Opening a store: the engine, the schema's revision, and database errors in one line."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from alembic import command
@@ -14,7 +14,10 @@ from rsbench.bundled import bundled
 from rsbench.errors import StoreError, first_line
 from rsbench.store.location import Location, url_name
 from rsbench.store.postgresql import create_postgresql_engine, lock_schema
-from rsbench.store.sqlite import create_sqlite_engine
+from rsbench.store.seal import add_missing_seals
+from rsbench.store.sqlite import create_sqlite_engine, lock_file
+
+DAMAGED = "the file is damaged; restore a copy, or give another file with --db"
 
 
 def create_store_engine(location: Location) -> Engine:
@@ -42,13 +45,24 @@ def current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the schema to the head, in one transaction. Raises StoreError when the database is newer than the code."""
+def upgrade(engine: Engine, keep: Callable[[str], None] | None = None) -> str | None:
+    """Bring the schema to the head, in one transaction, and return the revision that it was at.
+
+    `keep` is called with that revision before an older schema is changed, while nobody else can change it.
+    Raises StoreError when the database is newer than the code, or is not rsbench's.
+    """
     with translated(engine), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             lock_schema(connection)
+        else:
+            lock_file(connection)
         _refuse_unknown(connection)
+        before = current_revision(connection)
+        if keep is not None and before not in (None, head_revision()):
+            keep(str(before))
         command.upgrade(alembic_config(connection), "head")
+        add_missing_seals(connection)
+    return before
 
 
 def check_revision(engine: Engine) -> None:
@@ -57,8 +71,11 @@ def check_revision(engine: Engine) -> None:
         _refuse_unknown(connection)
         revision = current_revision(connection)
     if revision != head_revision():
+        # A file is copied before it is upgraded; how a server is kept is its owner's affair.
+        first = "" if engine.dialect.name == "sqlite" else " (pg_dump it first if you may want to go back)"
         raise StoreError(
             f"the database is at revision {revision}, this rsbench needs {head_revision()}: run rsbench db upgrade"
+            f"{first}"
         )
 
 
@@ -68,15 +85,26 @@ def is_empty(engine: Engine) -> bool:
         return not inspect(connection).get_table_names()
 
 
+def is_sound(engine: Engine) -> bool:
+    """Whether the structure of a SQLite file is whole; a server looks after its own."""
+    if engine.dialect.name != "sqlite":
+        return True
+    try:
+        with translated(engine), engine.connect() as connection:
+            return connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok"
+    except StoreError:
+        return False
+
+
 def _refuse_unknown(connection: Connection) -> None:
     revision = current_revision(connection)
     known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
     if revision is None and inspect(connection).get_table_names():
-        raise StoreError("the database holds tables that are not rsbench's: give another file with --db")
+        raise StoreError("the database holds tables that are not rsbench's: give another database with --db")
     if revision is not None and revision not in known:
         raise StoreError(
             f"the database is at revision {revision}, which this rsbench does not know: it was written by a newer "
-            "version; upgrade rsbench, or give another file with --db"
+            "version; upgrade rsbench, or give another database with --db"
         )
 
 
@@ -89,6 +117,9 @@ def translated(engine: Engine) -> Iterator[None]:
         raise StoreError(
             f"the database refused a row ({_told(error)}): is another rsbench writing the same run?"
         ) from error
+    except UnicodeDecodeError as error:
+        # SQLite names what it cannot read, and a damaged name is no text.
+        raise StoreError(f"{url_name(engine.url)}: text in it cannot be decoded: {DAMAGED}") from error
     except DBAPIError as error:
         raise StoreError(f"{url_name(engine.url)}: {_told(error)}: {_advice(_told(error))}") from error
 
@@ -105,7 +136,8 @@ def _advice(message: str) -> str:
         ("locked", "another process holds it; wait for it, then run the same command again"),
         ("readonly", "give a file that can be written with --db"),
         ("not a database", "give another file with --db"),
-        ("malformed", "the file is damaged; restore a copy, or give another file with --db"),
+        ("malformed", DAMAGED),
+        ("Could not decode", DAMAGED),
         ("unable to open", "check that the folder exists and can be written"),
         ("password", "check the user and the password, or put it into ~/.pgpass"),
         ("role", "check the user"),

@@ -2,25 +2,32 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Engine, Row, case, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, select
 
 from rsbench.errors import UsageError
 from rsbench.records import (
+    Annotation,
     CheckpointRecord,
+    CurveRecord,
     DatasetInfo,
     EpochRecord,
     ImageColumns,
-    ImageResult,
     Provenance,
+    ReportedFigure,
+    RunDetails,
     RunRecord,
-    RunSummary,
+    Steps,
     TrainingRecord,
 )
 from rsbench.store import tables as t
+from rsbench.store.curves import certified_at, steps_of
 from rsbench.store.engine import translated
+from rsbench.store.images import read_image_blocks, read_images
 
 
 class Queries:
@@ -28,10 +35,29 @@ class Queries:
 
     engine: Engine
 
-    def sealed_runs(self, dataset: str | None = None) -> list[RunRecord]:
-        """All sealed runs, or those on the data set of that name, with their curves, oldest first."""
+    def sealed_runs(self, dataset: str | None = None, *, exploratory: bool = False) -> list[RunRecord]:
+        """Sealed runs, or those on the data set of that name, oldest first: once for each declared curve.
+
+        exploratory: with the exploratory curves too.
+        """
         condition = t.certification_run.c.state == "sealed"
-        return self._runs(condition if dataset is None else condition & (t.dataset.c.name == dataset))
+        if dataset is not None:
+            condition &= t.dataset.c.name == dataset
+        if not exploratory:
+            condition &= t.certified_curve.c.standing == "declared"
+        return self._runs(condition)
+
+    def with_certified(self, runs: Sequence[RunRecord], at: Sequence[float]) -> list[RunRecord]:
+        """Sealed runs with the values of their curves at some radii."""
+        certified: dict[int, dict[float, tuple[int, int]]] = defaultdict(dict)
+        with translated(self.engine), self.engine.connect() as connection:
+            for threshold in set(at):
+                for curve_id, counts in _counts(connection, [run.curve.id for run in runs if run.curve], threshold):
+                    certified[curve_id][threshold] = counts
+        return [
+            replace(run, curve=replace(run.curve, certified=certified[run.curve.id])) if run.curve else run
+            for run in runs
+        ]
 
     def incomplete_runs(self, dataset: str | None = None) -> list[RunRecord]:
         """Runs that were begun and not sealed."""
@@ -39,20 +65,44 @@ class Queries:
         return self._runs(condition if dataset is None else condition & (t.dataset.c.name == dataset))
 
     def run(self, prefix: str) -> RunRecord:
-        """The run whose fingerprint begins with `prefix`. Raises UsageError when none or several do."""
+        """The run whose fingerprint begins with `prefix`, with its own curve.
+
+        Raises UsageError when none or several do.
+        """
         if len(prefix) < 4 or not all(c in "0123456789abcdef" for c in prefix):
             raise UsageError(
                 f"{prefix!r} is not a run: give at least 4 hexadecimal digits, as rsbench leaderboard prints"
             )
-        runs = self._runs(t.certification_run.c.fingerprint.startswith(prefix))
+        runs = self._primary(t.certification_run.c.fingerprint.startswith(prefix))
         if len(runs) != 1:
             raise UsageError(f"{len(runs)} runs begin with {prefix!r}: see rsbench leaderboard --all")
         return runs[0]
 
     def find_run(self, fingerprint: str) -> RunRecord | None:
-        """The run of exactly that fingerprint, or None."""
-        runs = self._runs(t.certification_run.c.fingerprint == fingerprint)
+        """The run of exactly that fingerprint with its own curve, or None."""
+        runs = self._primary(t.certification_run.c.fingerprint == fingerprint)
         return runs[0] if runs else None
+
+    def details(self, run_id: int) -> RunDetails:
+        """The rest of what is known of a run."""
+        known, curve = t.run_provenance, t.certified_curve
+        with translated(self.engine), self.engine.connect() as connection:
+            told = select(known.c.provenance).where(known.c.run_id == run_id).order_by(known.c.number)
+            curves = connection.execute(select(curve).where(curve.c.run_id == run_id).order_by(curve.c.id)).all()
+            return RunDetails(
+                provenances=tuple(Provenance(**json.loads(text)) for text in connection.scalars(told)),
+                curves=tuple(_curve_record(row, row.id) for row in curves),
+            )
+
+    def steps(self, curve_ids: Sequence[int]) -> dict[int, Steps]:
+        """Whole curves, by their id."""
+        block = t.curve_block.c
+        query = select(block.curve_id, block.radii, block.counts).order_by(block.curve_id, block.first_radius)
+        blocks: dict[int, list[tuple[bytes, bytes]]] = {curve_id: [] for curve_id in curve_ids}
+        with translated(self.engine), self.engine.connect() as connection:
+            for curve_id, radii, counts in connection.execute(query.where(block.curve_id.in_(blocks))).all():
+                blocks[curve_id].append((radii, counts))
+        return {curve_id: steps_of(found) for curve_id, found in blocks.items()}
 
     def dataset_names(self) -> list[str]:
         """Data sets that have a sealed run."""
@@ -61,31 +111,15 @@ class Queries:
         with translated(self.engine), self.engine.connect() as connection:
             return list(connection.scalars(query))
 
-    def image_results(self, run_id: int) -> list[ImageResult]:
-        """The rows of a run with their votes, by image index."""
-        result, votes = t.image_result, t.image_votes
-        query = (
-            select(result, votes.c.votes)
-            .join(votes, (votes.c.run_id == result.c.run_id) & (votes.c.image_index == result.c.image_index))
-            .where(result.c.run_id == run_id)
-            .order_by(result.c.image_index)
-        )
+    def image_columns(self, run_id: int, *, with_votes: bool = False) -> ImageColumns:
+        """The images of a run, by index, with their votes where asked for."""
         with translated(self.engine), self.engine.connect() as connection:
-            return [
-                ImageResult(r.image_index, r.label, r.predicted, r.radius, r.top_votes, r.runner_up_votes, r.votes)
-                for r in connection.execute(query)
-            ]
+            return read_images(connection, run_id, with_votes=with_votes)
 
-    def image_columns(self, run_id: int) -> ImageColumns:
-        """The rows of a run without their votes, by image index."""
-        result = t.image_result.c
-        columns = (result.image_index, result.label, func.coalesce(result.predicted, -1), result.radius)
-        query = select(*columns).where(result.run_id == run_id).order_by(result.image_index)
+    def image_blocks(self, run_id: int, size: int) -> Iterator[ImageColumns]:
+        """The images of a run, by index, with their votes, `size` at a time."""
         with translated(self.engine), self.engine.connect() as connection:
-            rows = connection.execute(query).all()
-        index, label, predicted, radius = zip(*rows, strict=True) if rows else ((), (), (), ())
-        index_N, label_N, predicted_N = (np.array(values, dtype=np.int64) for values in (index, label, predicted))
-        return ImageColumns(index_N, label_N, predicted_N, np.array(radius, dtype=np.float64))
+            yield from read_image_blocks(connection, run_id, size)
 
     def training(self, fingerprint: str) -> TrainingRecord | None:
         """The finished trial of that fingerprint, the last where it was trained again; None where there is none."""
@@ -154,34 +188,79 @@ class Queries:
                     return float(row.image_count * levels / row.worker_seconds)
         return None
 
+    def reported(self, dataset: str | None = None) -> list[ReportedFigure]:
+        """The figures that papers print, all or those on the data set of that name, in the order of their import."""
+        figure = t.reported_figure
+        query = select(*(column for column in figure.c if column is not figure.c.id)).order_by(figure.c.id)
+        if dataset is not None:
+            query = query.where(figure.c.dataset == dataset)
+        with translated(self.engine), self.engine.connect() as connection:
+            return [ReportedFigure(*row) for row in connection.execute(query)]
+
+    def _primary(self, condition: ColumnElement[bool]) -> list[RunRecord]:
+        """Runs with their own curve, where they have one yet."""
+        curve = t.certified_curve.c
+        return self._runs(condition & (curve.is_primary | curve.id.is_(None)))
+
     def _runs(self, condition: ColumnElement[bool]) -> list[RunRecord]:
-        run, curve, result, training = t.certification_run, t.certified_curve, t.image_result, t.training_run
-        declared = (curve.c.run_id == run.c.id) & (curve.c.certificate == run.c.certificate)
+        run, curve, result = t.certification_run, t.certified_curve, t.image_result
         counted = select(func.count()).where(result.c.run_id == run.c.id).correlate(run).scalar_subquery()
         # Only the rows of an open run are counted.
         done = case((run.c.state == "sealed", run.c.image_count), else_=counted).label("done")
+        joined = (
+            run.join(t.dataset)
+            .outerjoin(t.checkpoint, t.checkpoint.c.sha256 == run.c.checkpoint_sha256)
+            .outerjoin(curve, curve.c.run_id == run.c.id)
+        )
+        of_curve = [column.label(f"curve_{column.name}") for column in curve.c]
         query = (
-            select(
-                run, curve.c.radii, done, t.checkpoint.c.seed.label("training_seed"), training.c.spec.label("trained")
-            )
-            .join(t.dataset, t.dataset.c.fingerprint == run.c.dataset_fingerprint)
-            .join(t.checkpoint, t.checkpoint.c.sha256 == run.c.checkpoint_sha256)
-            .outerjoin(training, training.c.checkpoint_sha256 == run.c.checkpoint_sha256)
-            .outerjoin(curve, declared)
+            select(*run.c, done, t.checkpoint.c.seed.label("training_seed"), *of_curve)
+            .select_from(joined)
             .where(condition)
-            .order_by(run.c.id)
+            .order_by(run.c.id, curve.c.id)
         )
         with translated(self.engine), self.engine.connect() as connection:
             datasets = {row.fingerprint: _dataset_info(row) for row in connection.execute(select(t.dataset))}
-            runs = connection.execute(query).all()
-            provenances: dict[int, list[Provenance]] = defaultdict(list)
-            known = t.run_provenance
-            told = select(known.c.run_id, known.c.provenance).order_by(known.c.run_id, known.c.number)
-            if len(runs) == 1:
-                told = told.where(known.c.run_id == runs[0].id)
-            for run_id, provenance in connection.execute(told):
-                provenances[run_id].append(Provenance(**json.loads(provenance)))
-            return [_run_record(row, datasets[row.dataset_fingerprint], tuple(provenances[row.id])) for row in runs]
+            rows = connection.execute(query).all()
+            annotations = _annotations(connection)
+        return [_run_record(row, datasets[row.dataset_fingerprint], annotations[row.id]) for row in rows]
+
+
+def _counts(
+    connection: Connection, curve_ids: Sequence[int], threshold: float
+) -> Iterator[tuple[int, tuple[int, int]]]:
+    """How many images of each curve have a radius larger than a threshold, and at least as large."""
+    curve, block, below = t.certified_curve, t.curve_block, t.curve_block.alias("below")
+    last = (
+        select(func.max(below.c.first_radius))
+        .where(below.c.curve_id == curve.c.id, below.c.first_radius <= threshold)
+        .correlate(curve)
+        .scalar_subquery()
+    )
+    query = (
+        select(block.c.curve_id, block.c.above, block.c.radii, block.c.counts)
+        .select_from(curve.join(block, (block.c.curve_id == curve.c.id) & (block.c.first_radius == last)))
+        .where(curve.c.id.in_(curve_ids))
+    )
+    rows = connection.execute(query).all()
+    if rows:
+        above_C = np.array([row.above for row in rows], dtype=np.int64)
+        counts = certified_at(threshold, above_C, [(row.radii, row.counts) for row in rows])
+        yield from zip([row.curve_id for row in rows], counts, strict=True)
+
+
+def _annotations(connection: Connection) -> dict[int, tuple[Annotation, ...]]:
+    """What was said of runs later, by run."""
+    said, other = t.annotation, t.certification_run
+    query = (
+        select(said, other.c.fingerprint.label("other"))
+        .outerjoin(other, other.c.id == said.c.other_run_id)
+        .order_by(said.c.id)
+    )
+    found: dict[int, tuple[Annotation, ...]] = defaultdict(tuple)
+    for row in connection.execute(query):
+        found[row.run_id] += (Annotation(row.kind, row.other, row.reason, row.author, row.created_at),)
+    return found
 
 
 def _dataset_info(row: Row[*tuple[Any, ...]]) -> DatasetInfo:
@@ -195,15 +274,22 @@ def _dataset_info(row: Row[*tuple[Any, ...]]) -> DatasetInfo:
     )
 
 
-def _run_record(row: Row[*tuple[Any, ...]], dataset: DatasetInfo, provenances: tuple[Provenance, ...]) -> RunRecord:
-    sealed = row.sealed_at is not None
+def _run_record(
+    row: Row[*tuple[Any, ...]],
+    dataset: DatasetInfo,
+    annotations: tuple[Annotation, ...],
+) -> RunRecord:
+    reproduced = any(said.kind == "reproduced" for said in annotations)
     return RunRecord(
         id=row.id,
         fingerprint=row.fingerprint,
+        tier="reproduced" if reproduced else row.tier,
         method=row.method,
+        family=row.family,
         dataset=dataset,
         checkpoint_sha256=row.checkpoint_sha256,
         certificate=row.certificate,
+        procedure=row.procedure,
         sigma=row.sigma,
         seed=row.seed,
         training_seed=row.training_seed,
@@ -213,14 +299,25 @@ def _run_record(row: Row[*tuple[Any, ...]], dataset: DatasetInfo, provenances: t
         images=row.images,
         image_count=row.image_count,
         done=row.done,
+        recipe=row.recipe,
         spec_json=row.spec,
-        training_json=row.trained,
-        provenances=provenances,
+        source=row.source,
+        notes=tuple(row.notes.splitlines()) if row.notes else (),
         created_at=row.created_at,
         worker_seconds=row.worker_seconds,
         sealed_at=row.sealed_at,
-        summary=RunSummary(row.image_count, row.correct, row.abstained, row.average_certified_radius)
-        if sealed
-        else None,
-        radii=np.frombuffer(row.radii, dtype="<f8") if sealed else None,
+        seal=row.seal,
+        curve=None if row.curve_id is None else _curve_record(row, row.curve_id, "curve_"),
+        annotations=annotations,
     )
+
+
+def _curve_record(row: Row[*tuple[Any, ...]], curve_id: int, prefix: str = "") -> CurveRecord:
+    names = (
+        "certificate", "procedure", "n", "failure_probability", "standing", "statement", "is_primary", "correct",
+        "abstained", "average_certified_radius",
+    )  # fmt: skip
+    values = {name: getattr(row, prefix + name) for name in names}
+    # The key of a curve cannot be null.
+    values["failure_probability"] = values["failure_probability"] or None
+    return CurveRecord(id=curve_id, **values)

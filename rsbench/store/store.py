@@ -1,15 +1,17 @@
 """The store that a command opens."""
 
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Self
 
 from sqlalchemy import Engine
 
-from rsbench.errors import UsageError
-from rsbench.store.engine import check_revision, create_store_engine, is_empty, translated, upgrade
-from rsbench.store.location import Location, parse_location
+from rsbench.errors import RsbenchError, StoreError, UsageError, first_line
+from rsbench.store.engine import DAMAGED, check_revision, create_store_engine, is_empty, is_sound, translated, upgrade
+from rsbench.store.filesystem import usable_location
+from rsbench.store.location import Location, url_name
 from rsbench.store.queries import Queries
-from rsbench.store.sqlite import create_sqlite_engine, make_folder, use_write_ahead_log
+from rsbench.store.sqlite import choose_journal, create_sqlite_engine, make_folder
 from rsbench.store.writer import Writer
 
 
@@ -25,14 +27,14 @@ class Store(Writer, Queries):
 
         Raises StoreError when it cannot be opened or its schema is not this code's.
         """
-        where = parse_location(location)
+        where = usable_location(location)
         if where.file is not None:
             make_folder(where.file.parent)
         engine = create_store_engine(where)
         if is_empty(engine):
             if where.file is not None:
                 with translated(engine):
-                    use_write_ahead_log(engine)
+                    choose_journal(engine, where.file)
             upgrade(engine)
         check_revision(engine)
         return cls(engine)
@@ -43,7 +45,7 @@ class Store(Writer, Queries):
 
         Raises UsageError when there is none, StoreError when its schema is not this code's.
         """
-        where = parse_location(location)
+        where = usable_location(location)
         if not _exists(where):
             raise UsageError(f"no results yet at {where.name}: run rsbench sweep first, or name the database with --db")
         engine = create_store_engine(where)
@@ -53,7 +55,7 @@ class Store(Writer, Queries):
     @classmethod
     def look_into(cls, location: str) -> Self:
         """The store at a path or URL, or an empty one in memory where there is none: for dry runs."""
-        if _exists(parse_location(location)):
+        if _exists(usable_location(location)):
             return cls.open_existing(location)
         engine = create_sqlite_engine(Path(":memory:"))
         upgrade(engine)
@@ -66,8 +68,21 @@ class Store(Writer, Queries):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Raises StoreError where it is the database's damage that made the work on it fail."""
+        try:
+            if error is not None and self._is_damaged(error):
+                raise StoreError(
+                    f"{url_name(self.engine.url)}: what it holds cannot be read ({first_line(error)}): {DAMAGED}"
+                ) from error
+        finally:
+            self.close()
+
+    def _is_damaged(self, error: BaseException) -> bool:
+        # A damaged page can read as values that no rsbench wrote; any other error is a bug, and keeps its traceback.
+        if isinstance(error, RsbenchError) or not isinstance(error, ValueError | TypeError | LookupError):
+            return False
+        return isinstance(error, JSONDecodeError | UnicodeDecodeError) or not is_sound(self.engine)
 
 
 def _exists(where: Location) -> bool:

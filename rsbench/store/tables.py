@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -89,25 +90,35 @@ certification_run = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("fingerprint", _HEX, nullable=False, unique=True),
+    # measured, imported-votes or imported-radii.
+    Column("tier", Text, nullable=False),
+    # open or sealed.
     Column("state", Text, nullable=False),
     Column("method", Text, nullable=False),
+    Column("family", Text, nullable=False),
     Column("dataset_fingerprint", _HEX, ForeignKey("dataset.fingerprint"), nullable=False),
-    Column("checkpoint_sha256", _HEX, ForeignKey("checkpoint.sha256"), nullable=False),
-    Column("certificate", Text, nullable=False),
+    # Of an imported run neither the checkpoint nor the seed is known.
+    Column("checkpoint_sha256", _HEX, ForeignKey("checkpoint.sha256")),
     Column("sigma", Float, nullable=False),
-    Column("seed", _SEED, nullable=False),
+    Column("seed", _SEED),
+    # What was declared before the first vote.
+    Column("certificate", Text, nullable=False),
+    Column("procedure", Text, nullable=False),
     Column("n_select", Integer),
     Column("n_estimate", Integer),
     Column("failure_probability", Float),
     Column("images", Text, nullable=False),
     Column("image_count", Integer, nullable=False),
+    # Canonical JSON of what runs have in common that may be averaged.
+    Column("recipe", Text, nullable=False),
     Column("spec", Text, nullable=False),
+    Column("source", Text),
+    Column("content_sha256", _HEX),
+    Column("notes", Text),
     Column("created_at", Text, nullable=False),
     Column("worker_seconds", Float, nullable=False),
     Column("sealed_at", Text),
-    Column("correct", Integer),
-    Column("abstained", Integer),
-    Column("average_certified_radius", Float),
+    Column("seal", _HEX),
 )
 
 # One row where a run was computed in one go; more where other code or another device resumed it.
@@ -120,37 +131,97 @@ run_provenance = Table(
     Column("since", Text, nullable=False),
 )
 
-# The two tables that grow: clustered on their key, and without any other index.
+# The table that grows: clustered on its key, without any other index, at most eight columns, widest first. With more,
+# PostgreSQL spends eight bytes a row on telling which are null.
 image_result = Table(
     "image_result",
     metadata,
     Column("run_id", Integer, ForeignKey("certification_run.id"), primary_key=True),
     Column("image_index", Integer, primary_key=True),
-    Column("label", Integer, nullable=False),
-    Column("predicted", Integer),
     Column("radius", Float, nullable=False),
-    Column("top_votes", Integer, nullable=False),
-    Column("runner_up_votes", Integer, nullable=False),
+    Column("label", Integer, nullable=False),
+    # Null: the smoothed classifier abstained.
+    Column("predicted", Integer),
+    # Null but where σ was chosen for the image.
+    Column("sigma", Float),
+    # Null where only radii were imported.
+    Column("votes", LargeBinary),
     sqlite_with_rowid=False,
 )
 
-image_votes = Table(
-    "image_votes",
-    metadata,
-    Column("run_id", Integer, ForeignKey("certification_run.id"), primary_key=True),
-    Column("image_index", Integer, primary_key=True),
-    Column("votes", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
-)
-
+# What one certificate says of a run at one n and α; a run's own, and others computed from its votes later.
 certified_curve = Table(
     "certified_curve",
     metadata,
-    Column("run_id", Integer, ForeignKey("certification_run.id"), primary_key=True),
-    Column("certificate", Text, primary_key=True),
-    Column("n", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("certification_run.id"), nullable=False),
+    Column("certificate", Text, nullable=False),
+    Column("procedure", Text, nullable=False),
+    Column("n", Integer, nullable=False),
     # 0 for a certificate without sampling, which cannot fail.
-    Column("failure_probability", Float, primary_key=True),
-    # Little-endian float64, ascending: the radii of the images classified correctly.
+    Column("failure_probability", Float, nullable=False),
+    # declared or exploratory.
+    Column("standing", Text, nullable=False),
+    # Who says that it was declared, where that does not follow from the run.
+    Column("statement", Text),
+    Column("is_primary", Boolean, nullable=False),
+    Column("correct", Integer, nullable=False),
+    Column("abstained", Integer, nullable=False),
+    Column("average_certified_radius", Float, nullable=False),
+    Column("created_at", Text, nullable=False),
+    UniqueConstraint("run_id", "certificate", "procedure", "n", "failure_probability"),
+)
+
+# Stretches of a curve's distinct radii, so that its value at any radius is one short row away.
+curve_block = Table(
+    "curve_block",
+    metadata,
+    Column("curve_id", Integer, ForeignKey("certified_curve.id"), primary_key=True),
+    # The block's first radius; 0 for the first block.
+    Column("first_radius", Float, primary_key=True),
+    # How many images have a radius beyond the block's.
+    Column("above", Integer, nullable=False),
+    # Little-endian float64, ascending: radii of the images classified correctly.
     Column("radii", LargeBinary, nullable=False),
+    # Little-endian uint32: how many images have each.
+    Column("counts", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+annotation = Table(
+    "annotation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("certification_run.id"), nullable=False),
+    # invalid, superseded or reproduced; the last two by another run.
+    Column("kind", Text, nullable=False),
+    Column("other_run_id", Integer, ForeignKey("certification_run.id")),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+)
+
+reported_figure = Table(
+    "reported_figure",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("paper", Text, nullable=False),
+    # `where` is a word of SQL.
+    Column("printed_in", Text, key="where", nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("quantity", Text, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("norm", Text),
+    Column("radius", Float),
+    Column("sigma", Float),
+    Column("n_select", Integer),
+    Column("n_estimate", Integer),
+    Column("failure_probability", Float),
+    Column("objective", Text),
+    Column("seed", _SEED),
+    Column("images", Text),
+    Column("selected", Text),
+    Column("doubt", Text),
+    Column("hardware", Text),
 )

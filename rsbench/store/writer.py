@@ -3,18 +3,29 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 
-import numpy as np
-from sqlalchemy import ColumnElement, Connection, Engine, Insert, func, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from rsbench.errors import StoreError
-from rsbench.records import DatasetInfo, EpochRecord, ImageResult, Provenance, RunSummary
+from rsbench.records import (
+    AnnotationKind,
+    DatasetInfo,
+    EpochRecord,
+    ImageColumns,
+    ImportedRun,
+    NewCurve,
+    Provenance,
+    ReportedFigure,
+)
 from rsbench.specs import CertificationSpec, MeasureSpec, SweepSpec, TrainingSpec
 from rsbench.store import tables as t
-from rsbench.store.bulk import add_image_rows
+from rsbench.store.curves import add_curve
 from rsbench.store.engine import translated
-from rsbench.theory.metrics import average_certified_radius
+from rsbench.store.images import add_images
+from rsbench.store.imports import ImportOutcome, import_run
+from rsbench.store.recipe import recipe_of
+from rsbench.store.rows import has, inserted_id, now, record_dataset
+from rsbench.store.seal import seal_run
 
 
 @dataclass(frozen=True)
@@ -34,16 +45,8 @@ class Writer:
 
     def record_dataset(self, info: DatasetInfo) -> None:
         """Register a data set; nothing happens when it is known."""
-        channels, height, width = info.shape
         with translated(self.engine), self.engine.begin() as connection:
-            if _has(connection, t.dataset.c.fingerprint == info.fingerprint):
-                return
-            connection.execute(
-                insert(t.dataset).values(
-                    fingerprint=info.fingerprint, name=info.name, images=info.images, classes=info.classes,
-                    channels=channels, height=height, width=width, q=info.q,
-                )
-            )  # fmt: skip
+            record_dataset(connection, info)
 
     def record_checkpoint(
         self, sha256: str, *, path: str, method: str, measure: MeasureSpec, dataset_fingerprint: str, seed: int | None,
@@ -56,11 +59,9 @@ class Writer:
     def record_sweep(self, spec: SweepSpec) -> None:
         """Register a sweep; nothing happens when it is known."""
         with translated(self.engine), self.engine.begin() as connection:
-            if not _has(connection, t.sweep.c.fingerprint == spec.fingerprint()):
+            if not has(connection, t.sweep.c.fingerprint == spec.fingerprint()):
                 connection.execute(
-                    insert(t.sweep).values(
-                        fingerprint=spec.fingerprint(), spec=spec.canonical_json(), created_at=_now()
-                    )
+                    insert(t.sweep).values(fingerprint=spec.fingerprint(), spec=spec.canonical_json(), created_at=now())
                 )
 
     def record_training(
@@ -77,9 +78,9 @@ class Writer:
             )
             run = t.training_run
             same = (run.c.fingerprint == spec.fingerprint()) & (run.c.checkpoint_sha256 == sha256)
-            if _has(connection, same):
+            if has(connection, same):
                 return
-            run_id = _inserted_id(
+            run_id = inserted_id(
                 connection,
                 insert(t.training_run).values(
                     fingerprint=spec.fingerprint(),
@@ -87,7 +88,7 @@ class Writer:
                     checkpoint_sha256=sha256,
                     spec=spec.canonical_json(),
                     provenance=json.dumps(asdict(provenance)),
-                    finished_at=_now(),
+                    finished_at=now(),
                 ),
             )
             connection.execute(insert(t.training_epoch), [{"training_run_id": run_id, **asdict(e)} for e in epochs])
@@ -101,24 +102,28 @@ class Writer:
             ).one_or_none()
             if row is None:
                 budget = spec.budget
-                run_id = _inserted_id(
+                run_id = inserted_id(
                     connection,
                     insert(run).values(
                         fingerprint=spec.fingerprint(),
+                        tier="measured",
                         state="open",
                         method=spec.method,
+                        family=spec.measure.family,
                         dataset_fingerprint=spec.dataset_fingerprint,
                         checkpoint_sha256=spec.checkpoint_sha256,
-                        certificate=spec.certificate,
                         sigma=spec.measure.sigma,
                         seed=spec.seed,
+                        certificate=spec.certificate,
+                        procedure="one-versus-rest",
                         n_select=budget and budget.n_select,
                         n_estimate=budget and budget.n_estimate,
                         failure_probability=budget and budget.failure_probability,
                         images=spec.images,
                         image_count=image_count,
+                        recipe=_recipe(connection, spec),
                         spec=spec.canonical_json(),
-                        created_at=_now(),
+                        created_at=now(),
                         worker_seconds=0.0,
                     ),
                 )
@@ -128,10 +133,8 @@ class Writer:
             ).all()
             return OpenRun(row.id, spec.fingerprint(), row.state == "sealed", frozenset(done))
 
-    def write_chunk(
-        self, run_id: int, results: Sequence[ImageResult], *, seconds: float, provenance: Provenance
-    ) -> None:
-        """Add the results and votes of a chunk to an open run, and where they come from.
+    def write_chunk(self, run_id: int, images: ImageColumns, *, seconds: float, provenance: Provenance) -> None:
+        """Add the images of a chunk to an open run, and where they come from.
 
         What is there already is nothing; raises StoreError when it is there with other values.
         """
@@ -145,82 +148,84 @@ class Writer:
             if touched != 1:
                 raise StoreError(f"run {run_id} is sealed: its rows never change")
             _add_provenance(connection, run_id, provenance)
-            add_image_rows(
-                connection,
-                t.image_result,
-                run_id,
-                [
-                    {
-                        "run_id": run_id, "image_index": r.index, "label": r.label, "predicted": r.predicted,
-                        "radius": r.radius, "top_votes": r.top_votes, "runner_up_votes": r.runner_up_votes,
-                    }
-                    for r in results
-                ],
-            )  # fmt: skip
-            votes = [{"run_id": run_id, "image_index": r.index, "votes": r.votes} for r in results]
-            add_image_rows(connection, t.image_votes, run_id, votes)
+            add_images(connection, run_id, images)
 
-    def seal(self, run_id: int) -> RunSummary:
-        """Write a complete run's summary and curve and close it for ever. Raises StoreError when images are missing."""
-        run, result = t.certification_run, t.image_result
+    def seal(self, run_id: int) -> NewCurve:
+        """Write a complete run's curve and close it for ever. Raises StoreError when images are missing."""
         with translated(self.engine), self.engine.begin() as connection:
-            facts = connection.execute(select(run).where(run.c.id == run_id)).one()
-            rows = connection.execute(
-                select(result.c.label, result.c.predicted, result.c.radius).where(result.c.run_id == run_id)
-            ).all()
-            if facts.state != "open" or len(rows) != facts.image_count:
+            return seal_run(connection, run_id, "declared")
+
+    def add_curve(self, run_id: int, curve: NewCurve, *, statement: str | None = None) -> bool:
+        """Add a curve that was computed from a sealed run's votes. Returns False when it is there already.
+
+        Raises StoreError when the run is not sealed, or the same curve is there with other values.
+        """
+        run, known = t.certification_run, t.certified_curve
+        with translated(self.engine), self.engine.begin() as connection:
+            if connection.scalar(select(run.c.state).where(run.c.id == run_id)) != "sealed":
+                raise StoreError(f"run {run_id} is not sealed: the command that began it finishes it")
+            same = (
+                (known.c.run_id == run_id)
+                & (known.c.certificate == curve.certificate)
+                & (known.c.procedure == curve.procedure)
+                & (known.c.n == curve.n)
+                & (known.c.failure_probability == (curve.failure_probability or 0.0))
+            )
+            found = connection.execute(select(known).where(same)).one_or_none()
+            if found is None:
+                add_curve(connection, run_id, curve, statement=statement, is_primary=False)
+                return True
+            there = (found.correct, found.abstained, found.average_certified_radius)
+            if there != (curve.correct, curve.abstained, curve.average_certified_radius):
                 raise StoreError(
-                    f"run {run_id} cannot be sealed: {facts.state}, {len(rows)}/{facts.image_count} images"
+                    f"run {run_id} has {curve.certificate} at n = {curve.n} with other values "
+                    f"({there[0]} correct, {there[1]} abstentions): run rsbench db check"
                 )
-            radii = np.sort(np.array([row.radius for row in rows if row.predicted == row.label], dtype="<f8"))
-            summary = RunSummary(
-                images=len(rows),
-                correct=len(radii),
-                abstained=sum(row.predicted is None for row in rows),
-                average_certified_radius=average_certified_radius(radii, len(rows)),
-            )
+            return False
+
+    def import_runs(self, runs: Sequence[ImportedRun]) -> list[ImportOutcome]:
+        """Store and seal runs that others computed, all or none; what is there already is nothing.
+
+        Raises UsageError when a file's content is there under other claims, StoreError when labels of a data set of
+        the same name are not the same.
+        """
+        with translated(self.engine), self.engine.begin() as connection:
+            return [import_run(connection, run) for run in runs]
+
+    def record_reported(self, figures: Sequence[ReportedFigure]) -> int:
+        """Register what papers print; what is known is nothing. Returns how many figures were new."""
+        figure = t.reported_figure
+        columns = [column for column in figure.c if column is not figure.c.id]
+        with translated(self.engine), self.engine.begin() as connection:
+            known = {ReportedFigure(*row) for row in connection.execute(select(*columns))}
+            new = [asdict(one) for one in dict.fromkeys(figures) if one not in known]
+            if new:
+                connection.execute(insert(figure), new)
+            return len(new)
+
+    def annotate(
+        self, run_id: int, kind: AnnotationKind, *, other_run_id: int | None, reason: str, author: str
+    ) -> None:
+        """Say something of a sealed run, which itself never changes."""
+        with translated(self.engine), self.engine.begin() as connection:
             connection.execute(
-                update(run)
-                .where(run.c.id == run_id)
-                .values(
-                    state="sealed",
-                    sealed_at=_now(),
-                    correct=summary.correct,
-                    abstained=summary.abstained,
-                    average_certified_radius=summary.average_certified_radius,
+                insert(t.annotation).values(
+                    run_id=run_id, kind=kind, other_run_id=other_run_id, reason=reason, author=author, created_at=now()
                 )
             )
-            connection.execute(
-                insert(t.certified_curve).values(
-                    run_id=run_id,
-                    certificate=facts.certificate,
-                    n=facts.n_estimate or CertificationSpec.from_json(facts.spec).passes_per_image,
-                    failure_probability=facts.failure_probability or 0.0,
-                    radii=radii.tobytes(),
-                )
-            )
-            return summary
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _has(connection: Connection, condition: ColumnElement[bool]) -> bool:
-    return bool(connection.scalar(select(func.count()).where(condition)))
-
-
-def _inserted_id(connection: Connection, statement: Insert) -> int:
-    key = connection.execute(statement).inserted_primary_key
-    assert key is not None  # noqa: S101 - the statement inserts one row
-    return int(key[0])
+def _recipe(connection: Connection, spec: CertificationSpec) -> str:
+    trained = t.training_run.c
+    known = select(trained.spec).where(trained.checkpoint_sha256 == spec.checkpoint_sha256).order_by(trained.id)
+    return recipe_of(spec, connection.scalars(known).first())
 
 
 def _add_provenance(connection: Connection, run_id: int, provenance: Provenance) -> None:
     known, told = t.run_provenance, json.dumps(asdict(provenance), sort_keys=True)
     rows = connection.scalars(select(known.c.provenance).where(known.c.run_id == run_id)).all()
     if told not in rows:
-        connection.execute(insert(known).values(run_id=run_id, number=len(rows), provenance=told, since=_now()))
+        connection.execute(insert(known).values(run_id=run_id, number=len(rows), provenance=told, since=now()))
 
 
 def _upsert_checkpoint(
@@ -228,12 +233,12 @@ def _upsert_checkpoint(
     seed: int | None, header_json: str,
 ) -> None:  # fmt: skip
     known = t.checkpoint.c.sha256 == sha256
-    if _has(connection, known):
+    if has(connection, known):
         connection.execute(update(t.checkpoint).where(known).values(path=path))
         return
     connection.execute(
         insert(t.checkpoint).values(
             sha256=sha256, path=path, method=method, dataset_fingerprint=dataset_fingerprint, sigma=measure.sigma,
-            seed=seed, header=header_json, created_at=_now(),
+            seed=seed, header=header_json, created_at=now(),
         )
     )  # fmt: skip

@@ -8,10 +8,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from rsbench.records import FloatArray, IntArray
+from rsbench.records import FloatArray, IntArray, Steps
 from rsbench.theory.rounding import floor_to_float
 
 Ball = Literal["open", "closed"]
+
+# Every float is a whole multiple of 2 to the power of minus this.
+_SMALLEST_BITS = 1074
 
 
 def certified_accuracy(radii: FloatArray, images: int, threshold: npt.ArrayLike, ball: Ball) -> FloatArray:
@@ -23,6 +26,14 @@ def certified_accuracy(radii: FloatArray, images: int, threshold: npt.ArrayLike,
     side: Literal["left", "right"] = "right" if ball == "open" else "left"
     certified = len(radii) - np.searchsorted(radii, np.asarray(threshold, dtype=np.float64), side=side)
     return np.asarray(certified / images, dtype=np.float64)
+
+
+def certified_counts(steps: Steps, threshold: npt.ArrayLike, ball: Ball) -> IntArray:
+    """How many images are correct and certified at each threshold, of a curve's distinct radii and their counts."""
+    side: Literal["left", "right"] = "right" if ball == "open" else "left"
+    below_M = np.concatenate([[0], np.cumsum(steps.count_M)])
+    first = np.searchsorted(steps.radius_M, np.asarray(threshold, dtype=np.float64), side=side)
+    return np.asarray(below_M[-1] - below_M[first], dtype=np.int64)
 
 
 def certified_curve(radii: FloatArray, images: int, ball: Ball) -> tuple[FloatArray, FloatArray]:
@@ -43,7 +54,12 @@ def average_certified_radius(radii: FloatArray, images: int) -> float:
     """
     if np.isinf(radii).any():
         return math.inf
-    return floor_to_float(sum(map(Fraction, radii.tolist()), Fraction(0)) / images)
+    # Whole multiples of the smallest float: adding these is a hundred times faster than adding fractions.
+    total = 0
+    for radius, count in zip(*(column.tolist() for column in np.unique(radii, return_counts=True)), strict=True):
+        numerator, denominator = radius.as_integer_ratio()
+        total += count * numerator << _SMALLEST_BITS - denominator.bit_length() + 1
+    return floor_to_float(Fraction(total, images << _SMALLEST_BITS))
 
 
 @dataclass(frozen=True, eq=False)

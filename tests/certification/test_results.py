@@ -27,22 +27,18 @@ COUNTED = ChunkVotes(Chunk(2, (5, 6, 9)), Votes(COUNTS_NRK, (100, 250)), seconds
 
 def test_rows_come_in_the_order_of_the_chunk() -> None:
     rows = certify_chunk(spec(), INFO, LABELS_N, COUNTED)
-    assert [row.index for row in rows] == [5, 6, 9]
-    assert [row.label for row in rows] == [1, 2, 1]
-    assert [(row.top_votes, row.runner_up_votes) for row in rows] == [(248, 2), (150, 100), (125, 125)]
-    for row, counts_RK in zip(rows, COUNTS_NRK, strict=True):
-        np.testing.assert_array_equal(decode_votes(row.votes), counts_RK)
+    assert rows.index_N.tolist() == [5, 6, 9]
+    assert rows.label_N.tolist() == [1, 2, 1]
+    assert rows.votes is not None
+    np.testing.assert_array_equal(decode_votes(rows.votes), COUNTS_NRK)
 
 
 def test_an_abstention_has_no_class_and_no_radius_and_is_wrong() -> None:
-    certified, lost, even = certify_chunk(spec(), INFO, LABELS_N, COUNTED)
-    assert certified.predicted == 1
-    assert certified.radius > 0
-    assert certified.correct
-    for row in (lost, even):
-        assert row.predicted is None
-        assert row.radius == 0.0
-        assert not row.correct
+    rows = certify_chunk(spec(), INFO, LABELS_N, COUNTED)
+    assert rows.predicted_N.tolist() == [1, -1, -1]
+    assert rows.radius_N[0] > 0
+    assert rows.radius_N[1:].tolist() == [0.0, 0.0]
+    assert rows.correct_N.tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize("method", ["cohen", "uniform", "ssn"])
@@ -52,7 +48,7 @@ def test_the_radius_is_that_of_the_declared_certificate(method: str) -> None:
     verdicts = CERTIFICATES[run.certificate].certify(
         COUNTS_NRK[:, 0], COUNTS_NRK[:, 2], run.measure, failure_probability=0.001
     )
-    assert [row.radius for row in rows] == verdicts.radius_N.tolist()
+    assert rows.radius_N.tolist() == verdicts.radius_N.tolist()
 
 
 @pytest.mark.parametrize(
@@ -75,9 +71,8 @@ def test_votes_for_classes_that_the_data_set_has_not_are_refused() -> None:
 def test_an_enumerated_run_never_abstains() -> None:
     counts_NRK = np.array([[[0] * 4, [0, 27, 0, 0]], [[0] * 4, [13, 0, 14, 0]]])
     counted = ChunkVotes(Chunk(0, (0, 1)), Votes(counts_NRK, (27,)), seconds=1.0, device="cpu")
-    sure, close = certify_chunk(spec("dssn"), INFO, LABELS_N, counted)
+    rows = certify_chunk(spec("dssn"), INFO, LABELS_N, counted)
     # Class 1 beats class 0, which wins ties, by (27 − 0 − 1)/2 = 13 steps of 1/16.
-    assert (sure.predicted, sure.radius, sure.correct) == (1, 13 / 16, False)
-    assert (close.predicted, close.radius) == (2, 0.0)
-    assert isinstance(sure.predicted, int)
-    assert isinstance(sure.radius, float)
+    assert rows.predicted_N.tolist() == [1, 2]
+    assert rows.radius_N.tolist() == [13 / 16, 0.0]
+    assert rows.correct_N.tolist() == [False, False]

@@ -43,7 +43,7 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_resumes(
     filling.unlink()
     assert run(CERTIFY.split()) == 0
     with Store.open_existing(str(disk / "results.db")) as store:
-        assert [len(store.image_results(sealed.id)) for sealed in store.sealed_runs()] == [50, 445]
+        assert [len(store.image_columns(sealed.id)) for sealed in store.sealed_runs()] == [50, 445]
 
 
 def fill(disk: Path) -> Path:

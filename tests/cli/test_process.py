@@ -15,6 +15,7 @@ from rsbench.cli.main import run
 from rsbench.data.dataset import ImageDataset
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.store.store import Store
+from rsbench.votes_format import decode_votes
 from tests.fixtures.trained import store_with, stored_rows
 
 RSBENCH = [sys.executable, "-m", "rsbench"]
@@ -76,8 +77,10 @@ def test_resnet50_on_real_photographs(
     capfd.readouterr()
     with Store.open_existing(str(home / "results.db")) as store:
         uniform, dssn = store.sealed_runs()
-        assert [row.label for row in store.image_results(dssn.id)] == [0, 250, 500, 750]
-        assert all(row.top_votes + row.runner_up_votes <= 10 for row in store.image_results(uniform.id))
+        assert store.image_columns(dssn.id).label_N.tolist() == [0, 250, 500, 750]
+        votes = store.image_columns(uniform.id, with_votes=True).votes
+        assert votes is not None
+        assert decode_votes(votes).sum(axis=2).tolist() == [[4, 10]] * 4
     assert (uniform.dataset.shape, uniform.dataset.classes, uniform.dataset.q) == ((3, 224, 224), 1000, 255)
     assert run(["leaderboard", "--dataset", "imagenet"]) == 0
     assert "every 250th image (4 images)" in capfd.readouterr().out

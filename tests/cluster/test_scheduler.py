@@ -29,7 +29,7 @@ def work_for(checkpoint: Checkpoint, dataset: ImageDataset) -> CertificationWork
 def stored_votes(counted: Iterator[ChunkVotes]) -> dict[int, bytes]:
     """The votes of each image as the store keeps them."""
     return {
-        index: encode_votes(chunk_votes.votes.counts_NRK[i])
+        index: encode_votes(chunk_votes.votes.counts_NRK)[i]
         for chunk_votes in counted
         for i, index in enumerate(chunk_votes.chunk.indices)
     }

@@ -39,9 +39,9 @@ def test_a_sealed_run_holds_the_votes_that_its_certificate_turns_into_its_radii(
     with store_with(tmp_path, digits, trained[method]) as store:
         certify(store, digits, trained[method])
         [run] = store.sealed_runs()
-        rows = store.image_results(run.id)
-    counts_NRK = np.stack([decode_votes(row.votes) for row in rows])
-    votes = Votes(counts_NRK, ())
+        rows = store.image_columns(run.id, with_votes=True)
+    assert rows.votes is not None
+    votes = Votes(decode_votes(rows.votes), ())
     verdicts = CERTIFICATES[run.certificate].certify(
         votes.selection_NK,
         votes.estimation_NK,
@@ -49,12 +49,12 @@ def test_a_sealed_run_holds_the_votes_that_its_certificate_turns_into_its_radii(
         images=ImageFacts(q=16),
         failure_probability=run.failure_probability,
     )
-    assert [row.label for row in rows] == digits.labels_N[:60].tolist()
-    assert [row.predicted is None for row in rows] == verdicts.abstained_N.tolist()
-    assert [row.radius for row in rows] == verdicts.radius_N.tolist()
-    assert run.summary is not None
+    assert rows.label_N.tolist() == digits.labels_N[:60].tolist()
+    assert (rows.predicted_N < 0).tolist() == verdicts.abstained_N.tolist()
+    assert rows.radius_N.tolist() == verdicts.radius_N.tolist()
+    assert run.curve is not None
     # By chance 21 or more of 60 are right with a probability below 1e-7.
-    assert run.summary.correct > 20
+    assert run.curve.correct > 20
 
 
 def test_the_same_run_again_does_nothing(trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path) -> None:

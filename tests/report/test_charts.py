@@ -6,12 +6,12 @@ import pytest
 
 from rsbench.report.charts import METHOD_COLOURS, curve_chart
 from rsbench.report.curves import curve_frame
-from tests.report.runs import a_run
+from tests.report.runs import STEPS, a_run
 
 
 def chart_of(*methods: str) -> dict[str, Any]:
     runs = [a_run([0.25, 0.5], method=m, sigma=s, seed=seed) for m in methods for s in (0.5, 1.0) for seed in (0, 1)]
-    return dict(curve_chart(curve_frame(runs, "l1")).to_dict())
+    return dict(curve_chart(curve_frame(runs, "l1", STEPS)).to_dict())
 
 
 def test_an_open_ball_steps_after_and_a_closed_one_before() -> None:
@@ -40,7 +40,7 @@ def test_each_sigma_has_its_dash() -> None:
 
 def test_hovering_tells_values_that_are_rounded_down() -> None:
     runs = [a_run([0.2519], images=3)]
-    chart = curve_chart(curve_frame(runs, "l1")).to_dict()
+    chart = curve_chart(curve_frame(runs, "l1", STEPS)).to_dict()
     tooltip = [t["field"] for t in chart["layer"][-1]["encoding"]["tooltip"]]
     assert tooltip == ["method", "sigma", "radius_text", "accuracy_text", "seeds", "budget"]
     points = chart["datasets"][chart["layer"][-1]["data"]["name"]]
@@ -49,4 +49,4 @@ def test_hovering_tells_values_that_are_rounded_down() -> None:
 
 def test_an_empty_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="no curve"):
-        curve_chart(curve_frame([], "l1"))
+        curve_chart(curve_frame([], "l1", STEPS))

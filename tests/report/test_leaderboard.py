@@ -198,7 +198,7 @@ def test_seeds_of_two_training_recipes_are_two_rows() -> None:
 
 
 def test_foreign_checkpoints_are_never_averaged() -> None:
-    runs = [replace(a_run([0.6], seed=seed, checkpoint=f"{seed}" * 64), training_json=None) for seed in (0, 1)]
+    runs = [replace(a_run([0.6], seed=seed), recipe=f'{{"training":{{"foreign":"{seed}"}}}}') for seed in (0, 1)]
     assert [len(row.cells[0].configuration.runs) for row in board_of(*runs).groups[0].rows] == [1, 1]
 
 
@@ -206,7 +206,7 @@ def test_runs_with_another_batch_size_are_not_averaged() -> None:
     runs = [
         replace(
             a_run([0.6], seed=seed, training_json=trial_json(5, seed), checkpoint=f"{seed}"),
-            spec_json=json.dumps({"batch_size": size}),
+            recipe=json.dumps({"training": {"epochs": 5}, "votes": {"batch_size": size}}),
         )
         for seed, size in ((0, 64), (1, 128))
     ]

@@ -48,12 +48,12 @@ def test_upgrading_a_store_with_data_keeps_it(database: str) -> None:
     with Store.create_or_open(database) as store:
         spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50)
         store_engine.upgrade(store.engine)
-        assert store.run(spec.fingerprint()).summary is not None
+        assert store.run(spec.fingerprint()).curve is not None
 
 
 def test_image_tables_are_clustered_and_carry_no_further_index(tmp_path: Path) -> None:
     with Store.create_or_open(str(tmp_path / "results.db")) as store, store.engine.connect() as connection:
-        for table in ("image_result", "image_votes"):
+        for table in ("image_result", "curve_block"):
             assert inspect(connection).get_indexes(table) == []
             made = connection.scalar(text("SELECT sql FROM sqlite_master WHERE name = :name"), {"name": table})
             assert str(made).rstrip().endswith("WITHOUT ROWID")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from rsbench.errors import StoreError, UsageError
-from rsbench.records import EpochRecord, ImageResult
+from rsbench.records import EpochRecord, ImageColumns
 from rsbench.specs import CertificationSpec, MeasureSpec, SweepSpec, TrainingSpec
 from rsbench.store.store import Store
-from tests.fixtures.results import BUDGET, DIGITS, PROVENANCE, write_run
+from tests.fixtures.results import BUDGET, DIGITS, PROVENANCE, part_of, rows_of, write_run
 
 TRIAL = TrainingSpec(
     method="ssn",
@@ -43,26 +43,33 @@ def store(database: str) -> Iterator[Store]:
         yield opened
 
 
-def results_of(store: Store, spec: CertificationSpec) -> list[ImageResult]:
-    return store.image_results(store.run(spec.fingerprint()).id)
+def results_of(store: Store, spec: CertificationSpec) -> list[tuple[object, ...]]:
+    return rows_of(store, store.run(spec.fingerprint()).id)
+
+
+def first_of(store: Store, run_id: int, count: int) -> ImageColumns:
+    return part_of(store.image_columns(run_id, with_votes=True), slice(count))
 
 
 def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 3, images="0:50:1", count=50)
     run = store.run(spec.fingerprint()[:12])
-    rows = store.image_results(run.id)
+    rows = store.image_columns(run.id)
+    details = store.details(run.id)
     assert CertificationSpec.from_json(run.spec_json) == spec
     assert run.dataset == DIGITS
-    assert run.provenances == (PROVENANCE,)
+    assert details.provenances == (PROVENANCE,)
     assert (run.seed, run.training_seed, run.done, run.image_count) == (3, 3, 50, 50)
-    assert [row.index for row in rows] == list(range(50))
-    assert run.summary is not None
-    assert run.radii is not None
-    correct = sorted(row.radius for row in rows if row.correct)
-    np.testing.assert_array_equal(run.radii, correct)
-    assert run.summary.correct == len(correct)
-    assert run.summary.abstained == sum(row.predicted is None for row in rows)
-    assert run.summary.average_certified_radius == pytest.approx(sum(correct) / 50, rel=1e-12)
+    assert rows.index_N.tolist() == list(range(50))
+    assert run.curve is not None
+    assert details.curves == (run.curve,)
+    radius_M, count_M = np.unique(rows.radius_N[rows.correct_N], return_counts=True)
+    steps = store.steps([run.curve.id])[run.curve.id]
+    np.testing.assert_array_equal(steps.radius_M, radius_M)
+    np.testing.assert_array_equal(steps.count_M, count_M)
+    assert run.curve.correct == count_M.sum()
+    assert run.curve.abstained == (rows.predicted_N < 0).sum()
+    assert run.curve.average_certified_radius == pytest.approx((radius_M * count_M).sum() / 50, rel=1e-12)
 
 
 def test_opening_a_run_again_tells_what_is_done(store: Store) -> None:
@@ -86,8 +93,9 @@ def test_a_sealed_run_takes_no_row_and_no_second_seal(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50)
     run = store.run(spec.fingerprint())
     before = results_of(store, spec)
+    further = replace(first_of(store, run.id, 1), index_N=np.array([50]))
     with pytest.raises(StoreError, match="never change"):
-        store.write_chunk(run.id, [replace(before[0], index=50)], seconds=1.0, provenance=PROVENANCE)
+        store.write_chunk(run.id, further, seconds=1.0, provenance=PROVENANCE)
     with pytest.raises(StoreError, match="cannot be sealed"):
         store.seal(run.id)
     assert results_of(store, spec) == before
@@ -96,16 +104,18 @@ def test_a_sealed_run_takes_no_row_and_no_second_seal(store: Store) -> None:
 def test_the_same_rows_again_are_nothing(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
     run, before = store.run(spec.fingerprint()), results_of(store, spec)
-    more = replace(before[0], index=30)
-    store.write_chunk(run.id, [*before[:3], more], seconds=1.0, provenance=PROVENANCE)
-    assert results_of(store, spec) == [*before, more]
+    more = replace(first_of(store, run.id, 4), index_N=np.array([0, 1, 2, 30]))
+    assert more.votes is not None
+    again = replace(more, votes=more.votes)
+    store.write_chunk(run.id, again, seconds=1.0, provenance=PROVENANCE)
+    assert results_of(store, spec) == [*before, (30, *before[3][1:])]
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"radius": 0.125}, "radius 0.125"),
-        ({"predicted": None, "label": 3}, "predicted None"),
+        ({"radius_N": 0.125}, "radius 0.125"),
+        ({"predicted_N": -1, "label_N": 3}, "predicted None"),
         ({"votes": b"\x01\x02"}, "votes 0102"),
     ],
 )
@@ -114,12 +124,13 @@ def test_another_row_of_a_known_image_is_refused_and_both_are_named(
 ) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
     run, before = store.run(spec.fingerprint()), results_of(store, spec)
-    known = before[7]
+    known = part_of(store.image_columns(run.id, with_votes=True), slice(7, 8))
+    changed: dict[str, Any] = {
+        name: (value,) if name == "votes" else np.array([value]) for name, value in change.items()
+    }
     with pytest.raises(StoreError, match=f"image 7 of run {run.id} is there already with") as error:
-        store.write_chunk(
-            run.id, [replace(known, index=30), replace(known, **change)], seconds=1.0, provenance=PROVENANCE
-        )
-    for value in (told, *(getattr(known, name) for name in change if name != "votes")):
+        store.write_chunk(run.id, replace(known, **changed), seconds=1.0, provenance=PROVENANCE)
+    for value in (told, *(getattr(known, name)[0] for name in change if name != "votes")):
         assert str(value) in str(error.value)
     # The whole chunk is refused.
     assert results_of(store, spec) == before
@@ -180,12 +191,13 @@ def test_sealed_runs_can_be_narrowed_to_a_data_set(store: Store) -> None:
 def test_a_run_resumed_elsewhere_tells_both_places(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
     run = store.run(spec.fingerprint())
-    rest = [replace(row, index=row.index + 25) for row in store.image_results(run.id)]
+    rest = first_of(store, run.id, 25)
+    rest = replace(rest, index_N=rest.index_N + 25)
     elsewhere = replace(PROVENANCE, device="another", git_dirty=True)
-    store.write_chunk(run.id, rest[:10], seconds=1.0, provenance=PROVENANCE)
-    store.write_chunk(run.id, rest[10:], seconds=1.0, provenance=elsewhere)
+    store.write_chunk(run.id, part_of(rest, slice(10)), seconds=1.0, provenance=PROVENANCE)
+    store.write_chunk(run.id, part_of(rest, slice(10, None)), seconds=1.0, provenance=elsewhere)
     store.seal(run.id)
-    assert store.run(spec.fingerprint()).provenances == (PROVENANCE, elsewhere)
+    assert store.details(run.id).provenances == (PROVENANCE, elsewhere)
 
 
 def test_a_trial_that_gave_other_bytes_stands_beside_the_first(store: Store) -> None:
