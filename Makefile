@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check picture benchmark clean
+.PHONY: install demo test check picture schema benchmark clean
 
 install: .venv/installed
 
@@ -30,6 +30,10 @@ check: install
 # The picture in the README, taken of the dashboard after `make demo`.
 picture: install
 	$(BIN)/python docs/take_picture.py docs/board.png
+
+# The diagram of the tables in docs/store.md.
+schema: install
+	$(BIN)/python docs/draw_schema.py docs/store.md
 
 # Rows per second of every certificate.
 benchmark: install

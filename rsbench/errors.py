@@ -31,6 +31,12 @@ class IncompleteError(RsbenchError):
     exit_code = 3
 
 
+class MismatchError(RsbenchError):
+    """What is stored is not what was sealed, or not what comes out again."""
+
+    exit_code = 4
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its name where it has none."""
     lines = str(error).strip().splitlines()

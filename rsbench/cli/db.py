@@ -1,11 +1,19 @@
-"""`rsbench db`: the database's schema."""
+"""`rsbench db`: the database itself."""
+
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
 from rsbench.cli import options as o
-from rsbench.cli.output import print_json
+from rsbench.cli.output import print_json, say
+from rsbench.cli.progress import ProgressLine
+from rsbench.errors import MismatchError
+from rsbench.report.numbers import count_text
 
-app = typer.Typer(help="The database: its revision, and bringing it up to date.", no_args_is_help=True)
+app = typer.Typer(
+    help="The database: its revision, bringing it up to date, and whether it is still whole.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -30,5 +38,40 @@ def upgrade(db: o.Database = None) -> None:
     from rsbench.store.maintenance import bring_up_to_date
 
     location = o.database(db)
-    before, after = bring_up_to_date(location)
-    print(f"{location_name(location)}: {'already' if before == after else 'now'} at revision {after}")
+    done = bring_up_to_date(location)
+    print(f"{location_name(location)}: {'already' if done.before == done.after else 'now'} at revision {done.after}")
+    if done.backup is not None:
+        print(f"{done.backup}: the database as it was at revision {done.before}")
+
+
+@app.command()
+def check(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN...", help="The starts of runs' fingerprints; none: everything.")
+    ] = None,
+    db: o.Database = None,
+    json: o.Json = False,
+) -> None:
+    """Compare every sealed run with its seal and its curves with its rows, and look for rows that refer to nothing."""
+    from rsbench.store.store import Store
+
+    progress = ProgressLine()
+    with Store.open_existing(o.database(db)) as store:
+        chosen = [store.run(name).fingerprint for name in runs or ()]
+        sealed = len(chosen) or len({run.id for run in store.sealed_runs(exploratory=True)})
+        progress.begin("checking", sealed, "runs")
+        try:
+            findings = list(store.check(chosen, checked=lambda fingerprint: progress.advance(1, fingerprint[:12])))
+        finally:
+            progress.end()
+    if json:
+        print_json({"runs": sealed, "findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            print(f"run {finding.run[:12]}: {finding.message}" if finding.run else finding.message)
+    if findings:
+        raise MismatchError(
+            f"{count_text(len(findings), 'finding')}: what is sealed never changes, so restore a copy, or say with "
+            "rsbench annotate which runs are invalid"
+        )
+    say(f"{count_text(sealed, 'sealed run')}: every seal, curve and reference holds")

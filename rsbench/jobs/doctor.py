@@ -11,6 +11,7 @@ from rsbench.cluster.session import cluster_resources
 from rsbench.data.registry import NAMES, load_dataset
 from rsbench.errors import RsbenchError
 from rsbench.models.device import default_device, describe_device
+from rsbench.store.filesystem import network_type, usable_location
 from rsbench.store.location import location_name
 from rsbench.store.store import Store
 
@@ -31,7 +32,7 @@ def examine(location: str, data_root: Path | None) -> Iterator[Finding]:
     device = default_device()
     yield Finding("device", True, f"{device}: {describe_device(device)}")
     yield _ray()
-    yield _database(location)
+    yield examine_database(location)
     for name in NAMES:
         yield _dataset(name, data_root)
 
@@ -44,13 +45,19 @@ def _ray() -> Finding:
     return Finding("ray", True, ", ".join(f"{amount:g} {name}" for name, amount in sorted(resources.items())))
 
 
-def _database(location: str) -> Finding:
+def examine_database(location: str) -> Finding:
+    """Whether the database can be used, and what is in it."""
     try:
+        file = usable_location(location).file
         with Store.open_existing(location) as store:
             sealed, incomplete = len(store.sealed_runs()), len(store.incomplete_runs())
     except RsbenchError as error:
         return Finding("database", None if error.exit_code == 2 else False, str(error))
-    return Finding("database", True, f"{location_name(location)}: {sealed} sealed runs, {incomplete} incomplete")
+    told = f"{location_name(location)}: {sealed} sealed runs, {incomplete} incomplete"
+    kind = None if file is None else network_type(file)
+    if kind is not None:
+        told += f"; on a network file system ({kind}), where no second machine may open it"
+    return Finding("database", True, told)
 
 
 def _dataset(name: str, data_root: Path | None) -> Finding:

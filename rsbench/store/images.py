@@ -13,24 +13,20 @@ from rsbench.store.tables import image_result
 
 _NAMES = tuple(column.name for column in image_result.columns)
 # SQLAlchemy's own way from dictionaries to executemany costs three times as much as the insertion.
-_INSERT = (
-    f"INSERT INTO image_result ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of the schema
-)
+_INSERT = f"INSERT INTO image_result ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608 - names of the schema
 
 
 def add_images(connection: Connection, run_id: int, images: ImageColumns) -> None:
     """Add images to a run; the same image again is nothing.
 
+    The caller has written to the run in this transaction, so that nobody else adds to it until the transaction ends.
     Raises StoreError, and names both rows, when another one is there under the key of one of them.
     """
-    if not len(images):
-        return
-    if connection.dialect.name == "postgresql":
-        added = copy_in(connection, image_result, _rows(run_id, images))
-    else:
-        added = connection.exec_driver_sql(_INSERT, list(_rows(run_id, images))).rowcount
-    if added != len(images):
-        _check_equal(connection, run_id, images)
+    rows = _missing(connection, run_id, images) if len(images) else []
+    if rows and connection.dialect.name == "postgresql":
+        copy_in(connection, image_result, rows)
+    elif rows:
+        connection.exec_driver_sql(_INSERT, rows)
 
 
 def read_images(connection: Connection, run_id: int, *, with_votes: bool) -> ImageColumns:
@@ -81,23 +77,27 @@ def _rows(run_id: int, images: ImageColumns) -> Iterator[tuple[Any, ...]]:
     )
 
 
-def _check_equal(connection: Connection, run_id: int, images: ImageColumns) -> None:
-    wanted = {row[1]: dict(zip(_NAMES, row, strict=True)) for row in _rows(run_id, images)}
-    query = select(image_result).where(image_result.c.run_id == run_id)
-    for row in connection.execute(query).mappings():
-        found, new = {**row}, wanted.get(row["image_index"])
-        if new is not None and found != new:
+def _missing(connection: Connection, run_id: int, images: ImageColumns) -> list[tuple[Any, ...]]:
+    """The rows of images that are not there yet. Raises StoreError as `add_images` does."""
+    rows = list(_rows(run_id, images))
+    image, first, last = image_result.c, int(images.index_N.min()), int(images.index_N.max())
+    there = select(image_result).where(image.run_id == run_id, image.image_index.between(first, last))
+    found = {row.image_index: tuple(row) for row in connection.execute(there)}
+    if not found:
+        return rows
+    for row in rows:
+        if (known := found.get(row[1], row)) != row:
             raise StoreError(
-                f"image {found['image_index']} of run {run_id} is there already with {_told(found, new)}, "
-                f"and came again with {_told(new, found)}: the runs that made them are not the same"
+                f"image {row[1]} of run {run_id} is there already with {_told(known, row)}, "
+                f"and came again with {_told(row, known)}: the runs that made them are not the same"
             )
+    return [row for row in rows if row[1] not in found]
 
 
-def _told(row: dict[str, Any], other: dict[str, Any]) -> str:
+def _told(row: tuple[Any, ...], other: tuple[Any, ...]) -> str:
     """What differs from another row."""
-    values = (
-        (name, value.hex() if isinstance(value, bytes) else value)
-        for name, value in row.items()
-        if value != other[name]
+    return ", ".join(
+        f"{name} {value.hex() if isinstance(value, bytes) else value}"
+        for name, value, another in zip(_NAMES, row, other, strict=True)
+        if value != another
     )
-    return ", ".join(f"{name} {value}" for name, value in values)

@@ -46,7 +46,13 @@ def bring_up_to_date(location: str) -> Upgrade:
         make_folder(file.parent)
     engine = create_store_engine(where)
     try:
-        before = upgrade(engine, keep)
+        try:
+            before = upgrade(engine, keep)
+        except Exception:
+            # It has changed nothing. Were the copy kept, every further try would make another.
+            if backup is not None:
+                backup.unlink()
+            raise
         if file is not None:
             with translated(engine):
                 choose_journal(engine, file)

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from rsbench.records import (
     TrainingRecord,
 )
 from rsbench.store import tables as t
+from rsbench.store.check import Finding, check_store
 from rsbench.store.curves import certified_at, steps_of
 from rsbench.store.engine import translated
 from rsbench.store.images import read_image_blocks, read_images
@@ -187,6 +188,15 @@ class Queries:
                     levels = spec["measure"]["levels"] or row.n_select + row.n_estimate
                     return float(row.image_count * levels / row.worker_seconds)
         return None
+
+    def check(self, fingerprints: Sequence[str] = (), *, checked: Callable[[str], None]) -> Iterator[Finding]:
+        """What is wrong with the database, or with some of its runs only. `checked` is called after each run.
+
+        Of each sealed run: its seal, its images, votes that can be read, its own curve against its rows, and the counts
+        of its other curves. Of the whole database: its pages (SQLite), and rows that refer to rows that are not there.
+        """
+        with translated(self.engine), self.engine.connect() as connection:
+            yield from check_store(connection, fingerprints, checked)
 
     def reported(self, dataset: str | None = None) -> list[ReportedFigure]:
         """The figures that papers print, all or those on the data set of that name, in the order of their import."""

@@ -1,24 +1,40 @@
 """Opening a store: what is made, what is refused, and that a database's failure is one line."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import MetaData, event, select, text
 
 from rsbench.errors import RsbenchError, StoreError, UsageError
 from rsbench.store import sqlite
-from rsbench.store.engine import upgrade
+from rsbench.store.engine import create_store_engine, upgrade
+from rsbench.store.location import parse_location
 from rsbench.store.maintenance import bring_up_to_date, revisions
 from rsbench.store.sqlite import create_sqlite_engine
 from rsbench.store.store import Store
 from tests.fixtures.results import DIGITS, write_run
+
+OPENINGS = (Store.create_or_open, Store.open_existing, Store.look_into, bring_up_to_date)
 
 
 def one_line(error: pytest.ExceptionInfo[RsbenchError]) -> str:
     message = str(error.value)
     assert "\n" not in message
     return message
+
+
+def content(database: str) -> object:
+    """The bytes of a file, or the rows of a server's database."""
+    where = parse_location(database)
+    if where.file is not None:
+        return where.file.read_bytes()
+    engine = create_store_engine(where)
+    with engine.connect() as connection:
+        found = MetaData()
+        found.reflect(connection)
+        rows = {table.name: connection.execute(select(table)).all() for table in found.sorted_tables}
+    engine.dispose()
+    return rows
 
 
 def test_opening_makes_folder_and_tables(tmp_path: Path) -> None:
@@ -47,26 +63,41 @@ def test_a_missing_store_says_what_to_do(tmp_path: Path) -> None:
     assert "rsbench sweep" in one_line(error)
 
 
-def test_a_newer_database_is_refused_unchanged(tmp_path: Path) -> None:
-    file = tmp_path / "results.db"
-    with Store.create_or_open(str(file)) as store, store.engine.begin() as connection:
+def test_a_newer_database_is_refused_unchanged(database: str) -> None:
+    with Store.create_or_open(database) as store, store.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    for opening in (Store.create_or_open, Store.open_existing, bring_up_to_date):
+    before = content(database)
+    for opening in OPENINGS:
         with pytest.raises(StoreError) as error:
-            opening(str(file))
-        assert "9999" in one_line(error)
-        assert "upgrade rsbench" in one_line(error)
-    assert revisions(str(file))[0] == "9999"
+            opening(database)
+        assert "at revision 9999, which this rsbench does not know" in one_line(error)
+        assert "upgrade rsbench, or give another database with --db" in one_line(error)
+    assert content(database) == before
+    assert revisions(database)[0] == "9999"
 
 
-def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "other.db"
-    with sqlite3.connect(file) as connection:
-        connection.execute("CREATE TABLE recipes (name TEXT)")
-    connection.close()
-    with pytest.raises(StoreError) as error:
-        Store.create_or_open(str(file))
-    assert "not rsbench's" in one_line(error)
+def test_a_database_of_something_else_is_refused_unchanged(database: str) -> None:
+    engine = create_store_engine(parse_location(database))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE recipes (name TEXT)"))
+    engine.dispose()
+    before = content(database)
+    for opening in OPENINGS:
+        with pytest.raises(StoreError) as error:
+            opening(database)
+        assert "tables that are not rsbench's: give another database with --db" in one_line(error)
+    assert content(database) == before
+    assert revisions(database)[0] is None
+
+
+def test_opening_again_finds_what_was_made(database: str) -> None:
+    assert bring_up_to_date(database).before is None
+    with Store.create_or_open(database) as store:
+        store.record_dataset(DIGITS)
+    assert bring_up_to_date(database).before == revisions(database)[1]
+    with Store.open_existing(database) as store:
+        store.record_dataset(DIGITS)
+        assert store.sealed_runs() == []
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
