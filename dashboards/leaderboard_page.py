@@ -39,6 +39,8 @@ def show(report: Report, chosen: Filters) -> None:
             f"No sealed run with a certificate for {chosen.norm} matches these filters.",
             icon=":material/filter_alt_off:",
         )
+    for line in board.withheld:
+        st.caption(plain_markdown(line[0].upper() + line[1:]) + r"\.")
     if board.incomplete:
         verb = "is" if board.incomplete == 1 else "are"
         st.caption(f"{count_text(board.incomplete, 'run')} {verb} incomplete and not shown.")

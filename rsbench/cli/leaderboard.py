@@ -18,6 +18,9 @@ def leaderboard(
         str, typer.Option(envvar="RSBENCH_RADIUS", help="Radii between commas, pixels in [0,1].")
     ] = DEFAULT_RADII,
     all_runs: Annotated[bool, typer.Option("--all", help="A row for every run, none selected.")] = False,
+    exploratory: Annotated[
+        bool, typer.Option("--exploratory", help="With curves whose n or alpha was chosen after a result was seen.")
+    ] = False,
     db: o.Database = None,
     json: o.Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, in full precision.")] = False,
@@ -35,7 +38,7 @@ def leaderboard(
 
     radii = split_radii(radius)
     with Store.open_existing(o.database(db)) as store:
-        runs = store.with_certified(store.sealed_runs(dataset), thresholds(radii))
+        runs = store.with_certified(store.sealed_runs(dataset, exploratory=exploratory), thresholds(radii))
         incomplete = len(store.incomplete_runs(dataset))
         known = store.dataset_names()
         figures = store.reported(dataset)

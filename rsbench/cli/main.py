@@ -12,7 +12,12 @@ from rsbench.errors import RsbenchError
 
 _INTERRUPTED = 130
 
-_COMMANDS = ("sweep", "certify", "radius", "leaderboard", "compare", "show", "dashboard", "doctor", "db")
+_COMMANDS = (
+    "sweep", "certify", "radius", "leaderboard", "compare", "recertify", "annotate", "show", "export", "import",
+    "dashboard", "doctor", "db",
+)  # fmt: skip
+# `import` is no name for a module.
+_MODULES = {"import": "imports"}
 
 
 def application(names: Iterable[str] = _COMMANDS) -> typer.Typer:
@@ -26,7 +31,7 @@ def application(names: Iterable[str] = _COMMANDS) -> typer.Typer:
     )
     app.callback()(_program)
     for name in names:
-        module = import_module(f"rsbench.cli.{name}")
+        module = import_module(f"rsbench.cli.{_MODULES.get(name, name)}")
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:

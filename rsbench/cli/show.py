@@ -10,7 +10,8 @@ from rich.text import Text
 
 from rsbench.cli import options as o
 from rsbench.cli.output import print_json, print_rich
-from rsbench.records import Annotation, CurveRecord, ImageColumns, RunDetails, RunRecord, TrainingRecord
+from rsbench.records import CurveRecord, ImageColumns, RunDetails, RunRecord, TrainingRecord
+from rsbench.report.annotations import annotation_text
 from rsbench.report.configuration import TIER_TEXT, curve_text, enumerated_votes, threat_model_of
 from rsbench.report.numbers import budget_text
 from rsbench.theory.catalogue import CERTIFICATES
@@ -33,12 +34,11 @@ def show(
         training = None if sha256 is None else store.training_of_checkpoint(sha256)
         details = store.details(record.id)
         rows = store.image_columns(record.id, with_votes=json) if images else None
-    if json:
-        print_json(_as_json(record, details, training, rows))
-        return
-    print_rich(_facts(record, details, training))
-    if rows is not None:
-        print_rich(_rows(rows))
+        # Within the store, so that a damaged file is told as such and not as an error of ours.
+        if json:
+            print_json(_as_json(record, details, training, rows))
+        else:
+            print_rich(_facts(record, details, training), *([] if rows is None else [_rows(rows)]))
 
 
 def _as_json(
@@ -115,7 +115,7 @@ def _facts(record: RunRecord, details: RunDetails, training: TrainingRecord | No
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     rows = [*_identity(record), *_certified(record, details), *_origin(record, details, training)]
-    rows += [(said.kind, _said(said)) for said in record.annotations]
+    rows += [("annotation", annotation_text(said)) for said in record.annotations]
     for name, value in rows:
         table.add_row(name, Text(value))
     return table
@@ -177,11 +177,6 @@ def _origin(record: RunRecord, details: RunDetails, training: TrainingRecord | N
     if details.provenances:
         rows.append(("in", f"{record.worker_seconds:.1f} worker seconds"))
     return rows
-
-
-def _said(said: Annotation) -> str:
-    other = f" by run {said.other[:12]}" if said.other else ""
-    return f"{said.created_at}{other}, {said.author}: {said.reason}"
 
 
 def _rows(images: ImageColumns) -> Table:

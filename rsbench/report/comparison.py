@@ -8,6 +8,7 @@ import numpy as np
 
 from rsbench.errors import UsageError
 from rsbench.records import BoolArray, FloatArray, ImageColumns, RunRecord
+from rsbench.report.annotations import annotation_text
 from rsbench.report.configuration import certificate_of, threat_model_of
 from rsbench.theory.certificate import Norm
 from rsbench.theory.comparison import Interval, McNemar, exact_mcnemar, holm, paired_bootstrap
@@ -50,14 +51,17 @@ class Comparison:
 def check_comparable(first: RunRecord, second: RunRecord, norm: str | None) -> tuple[Norm, str]:
     """The norm and the threat model of a comparison: without a `norm`, the first that both certificates hold in.
 
-    Raises UsageError when the runs are not sealed or one and the same, or when they are on other data or images, hold
-    in no common norm, or under other threat models.
+    Raises UsageError when the runs are not sealed, invalid or one and the same, or when they are on other data or
+    images, hold in no common norm, or under other threat models.
     """
     if first.id == second.id:
         raise UsageError(f"run {first.fingerprint[:12]} is named twice: name two runs")
     for run in (first, second):
         if run.curve is None:
             raise UsageError(f"run {run.fingerprint[:12]} is not sealed: the command that began it finishes it")
+        for said in run.annotations:
+            if said.kind == "invalid":
+                raise UsageError(f"run {run.fingerprint[:12]} is {annotation_text(said)}: compare another")
     for what, one, other in (
         ("data sets", _dataset(first), _dataset(second)),
         ("images", first.images, second.images),

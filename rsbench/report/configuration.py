@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +17,6 @@ from rsbench.specs import Family
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import Certificate
 from rsbench.theory.rounding import radius_threshold
-
-EXPLORATORY = "exploratory: chosen after a result was seen"
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,16 @@ class Approach:
 
     @property
     def title(self) -> str:
-        """The method as the board prints it."""
-        return METHODS[self.method].title if self.method in METHODS else self.method
+        """The method as the board prints it, with the certificate and procedure where they are not its own."""
+        known = METHODS.get(self.method)
+        other = [] if known is None or known.certificate == self.certificate else [self.certificate]
+        other += [] if self.procedure == "one-versus-rest" else [self.procedure]
+        return (known.title if known else self.method) + (f" ({', '.join(other)})" if other else "")
 
     @property
     def budget(self) -> str:
         """n0, n and α, or "exact"."""
-        told = budget_text(self.n_select, self.n_estimate, self.failure_probability)
-        return told if self.procedure == "one-versus-rest" else f"{told} · {self.procedure}"
+        return budget_text(self.n_select, self.n_estimate, self.failure_probability)
 
     @property
     def label(self) -> str:
@@ -159,8 +160,8 @@ def seed_of(run: RunRecord) -> int | None:
 
 
 def sample_spread(values: Sequence[float]) -> float | None:
-    """Sample standard deviation, None of fewer than two values."""
-    return statistics.stdev(values) if len(values) > 1 else None
+    """Sample standard deviation, None of fewer than two values or where one is infinite."""
+    return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
 
 def curve_of(run: RunRecord) -> CurveRecord:
@@ -197,10 +198,8 @@ def remark_of(run: RunRecord) -> str:
     """Where the numbers of a curve come from, empty where the run measured them and declared them beforehand."""
     curve = run.curve
     told = [TIER_TEXT[run.tier], *run.notes]
-    if curve is not None and curve.standing == "exploratory":
-        told.append(EXPLORATORY)
-    elif curve is not None and curve.statement:
-        told.append(f"declared, says {curve.statement}")
+    if curve is not None and curve.statement:
+        told.append(f"declared in {curve.statement}")
     return "; ".join(text for text in told if text)
 
 
@@ -208,7 +207,7 @@ def curve_text(curve: CurveRecord) -> str:
     """Which certificate a curve is of, at which n and α, and whether that was declared beforehand."""
     exact = curve.failure_probability is None
     drawn = "exact" if exact else f"n {curve.n:,} · α {curve.failure_probability:g} · {curve.procedure}"
-    said = f", says {curve.statement}" if curve.statement else ""
+    said = f" in {curve.statement}" if curve.statement else ""
     return f"{curve.certificate} · {drawn} · {curve.standing}{said}"
 
 

@@ -2,17 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from rsbench.errors import UsageError
 from rsbench.records import FloatArray, RunRecord, Steps
+from rsbench.report.annotations import ranked
 from rsbench.report.configuration import Configuration, certificate_of, configurations, curve_of, seed_of
 from rsbench.report.leaderboard import NORMS
 from rsbench.report.protocol import Protocol, protocol_of
-from rsbench.theory.metrics import certified_counts
+from rsbench.theory.metrics import Ball, certified_counts
 
 MOST_STEPS = 200
 
@@ -36,7 +36,7 @@ def curve_frame(runs: Sequence[RunRecord], norm: str, steps: Mapping[int, Steps]
     if norm not in NORMS:
         raise UsageError(f"unknown norm {norm!r}: choose from {', '.join(NORMS)}")
     by_protocol: dict[Protocol, list[RunRecord]] = defaultdict(list)
-    for run in runs:
+    for run in ranked(runs):
         if norm in certificate_of(run).norms:
             by_protocol[protocol_of(run)].append(run)
     frames = [
@@ -53,17 +53,21 @@ def step_curve(runs: Sequence[RunRecord], steps: Mapping[int, Steps]) -> tuple[F
 
     See `curve_frame` for what lies between the points.
     """
-    ball = certificate_of(runs[0]).ball
     curves = [steps[curve_of(run).id] for run in runs]
+    return points_of(curves, sum(run.image_count for run in runs), certificate_of(runs[0]).ball)
+
+
+def points_of(curves: Sequence[Steps], images: int, ball: Ball) -> tuple[FloatArray, FloatArray]:
+    """The points of the mean of curves that are of so many images together."""
     corners = np.unique(np.concatenate([[0.0], *(curve.radius_M for curve in curves)]))
     if ball == "closed":
         # At the last radius a closed ball still certifies: the curve falls to 0 right after it.
         corners = np.append(corners, np.nextafter(corners[-1], np.inf))
     counts = np.sum([certified_counts(curve, corners, ball) for curve in curves], axis=0)
-    return _thinned(corners, counts / sum(run.image_count for run in runs), ball)
+    return _thinned(corners, counts / images, ball)
 
 
-def _thinned(radii: FloatArray, values: FloatArray, ball: Literal["open", "closed"]) -> tuple[FloatArray, FloatArray]:
+def _thinned(radii: FloatArray, values: FloatArray, ball: Ball) -> tuple[FloatArray, FloatArray]:
     if len(radii) <= MOST_STEPS:
         return radii, values
     # The first and the last point stand for themselves, the others in stretches of nearly equal length.

@@ -10,6 +10,7 @@ import pandas as pd
 
 from rsbench.errors import UsageError
 from rsbench.records import RunRecord
+from rsbench.report.annotations import ranked, withheld_lines
 from rsbench.report.configuration import Approach, Configuration, certificate_of, configurations
 from rsbench.report.numbers import checked_radii, count_text
 from rsbench.report.protocol import Protocol, protocol_of
@@ -64,13 +65,17 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Leaderboard:
-    """A board at `radii`, as typed, in units of the pixel range [0, 1]. `incomplete` runs are not on it."""
+    """A board at `radii`, as typed, in units of the pixel range [0, 1].
+
+    `incomplete` runs are not on it, nor are those that `withheld` tells of, a line for each annotation.
+    """
 
     norm: str
     radii: tuple[str, ...]
     groups: tuple[Group, ...]
     select_best: bool
     incomplete: int
+    withheld: tuple[str, ...] = ()
 
     @property
     def any_selected(self) -> bool:
@@ -92,13 +97,13 @@ def leaderboard(
     if norm not in NORMS:
         raise UsageError(f"unknown norm {norm!r}: choose from {', '.join(NORMS)}")
     checked = checked_radii(radii)
+    in_norm = [run for run in runs if norm in certificate_of(run).norms]
     by_protocol: dict[Protocol, list[RunRecord]] = defaultdict(list)
-    for run in runs:
-        if norm in certificate_of(run).norms:
-            by_protocol[protocol_of(run)].append(run)
-    ordered = sorted(by_protocol.items(), key=lambda item: (item[0].dataset, -item[0].image_count, item[0].images))
+    for run in ranked(in_norm):
+        by_protocol[protocol_of(run)].append(run)
+    ordered = sorted(by_protocol.items(), key=lambda item: _place(item[0]))
     groups = tuple(Group(protocol, _rows(members, checked, select_best)) for protocol, members in ordered)
-    return Leaderboard(norm, checked, groups, select_best, incomplete)
+    return Leaderboard(norm, checked, groups, select_best, incomplete, tuple(withheld_lines(in_norm)))
 
 
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
@@ -124,6 +129,7 @@ def leaderboard_json(board: Leaderboard) -> dict[str, Any]:
         "radii": list(board.radii),
         "sigma_selected_on_test_images": board.any_selected,
         "incomplete_runs": board.incomplete,
+        "withheld": list(board.withheld),
         "groups": [
             asdict(group.protocol)
             | {"images_label": group.protocol.images_label, "rows": [_row_json(board, row) for row in group.rows]}
@@ -138,6 +144,10 @@ _COLUMNS = (
     "n_select", "n_estimate", "failure_probability", "radius", "certified_accuracy", "spread", "sigma",
     "sigma_selected", "seeds", "runs", "clean_accuracy", "abstention_rate", "average_certified_radius",
 )  # fmt: skip
+
+
+def _place(protocol: Protocol) -> tuple[object, ...]:
+    return protocol.dataset, protocol.exploratory, -protocol.image_count, protocol.images, protocol.fingerprint
 
 
 def _rows(runs: Sequence[RunRecord], radii: tuple[str, ...], select_best: bool) -> tuple[Row, ...]:

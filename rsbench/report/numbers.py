@@ -1,7 +1,9 @@
 """Numbers as text, and text as it is. What is shown of a certified accuracy or a radius is never rounded up."""
 
+import math
 from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Decimal
+from fractions import Fraction
 
 from rsbench.errors import UsageError
 from rsbench.theory.rounding import floor_decimal, radius_threshold
@@ -47,8 +49,15 @@ def spread_text(spread: float) -> str:
 
 
 def radius_text(radius: float) -> str:
-    """A radius with three decimals, rounded down."""
-    return floor_decimal(radius, 3)
+    """A radius with three decimals, rounded down; ∞ where no image can change the class."""
+    return "∞" if math.isinf(radius) else floor_decimal(radius, 3)
+
+
+def difference_text(difference: Fraction, digits: int) -> str:
+    """A difference with its sign and so many decimals, rounded down: a gain is never overstated."""
+    unit = 10**digits
+    text = str(Decimal(math.floor(difference * unit)).scaleb(-digits))
+    return text.replace("-", "−") if difference < 0 else f"+{text}" if difference > 0 else "0"
 
 
 def count_text(number: int, noun: str) -> str:

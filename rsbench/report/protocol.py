@@ -4,13 +4,16 @@ from dataclasses import dataclass
 
 from rsbench.records import RunRecord
 
+EXPLORATORY = "exploratory: chosen after a result was seen"
+
 
 @dataclass(frozen=True)
 class Protocol:
     """A data set, told by its content, and the images that were chosen of it.
 
     `images` is the canonical text of a specification, `images_label` the same for people. `dataset_images` is how many
-    images the data set has, `image_count` how many were chosen.
+    images the data set has, `image_count` how many were chosen. `exploratory`: n, α or σ were chosen after a result was
+    seen, and such numbers are ranked apart.
     """
 
     dataset: str
@@ -18,6 +21,7 @@ class Protocol:
     dataset_images: int
     images: str
     image_count: int
+    exploratory: bool = False
 
     @property
     def images_label(self) -> str:
@@ -26,13 +30,16 @@ class Protocol:
 
     @property
     def heading(self) -> str:
-        """One line: data set, images, and the first 12 digits of the data's fingerprint."""
-        return f"{self.dataset} · {self.images_label} · data {self.fingerprint[:12]}"
+        """One line: data set, images, the first 12 digits of the data's fingerprint, and whether it is exploratory."""
+        warning = f" · {EXPLORATORY}" if self.exploratory else ""
+        return f"{self.dataset} · {self.images_label} · data {self.fingerprint[:12]}{warning}"
 
 
 def protocol_of(run: RunRecord) -> Protocol:
     """The protocol that a run followed."""
-    return Protocol(run.dataset.name, run.dataset.fingerprint, run.dataset.images, run.images, run.image_count)
+    data = run.dataset
+    exploratory = run.curve is not None and run.curve.standing == "exploratory"
+    return Protocol(data.name, data.fingerprint, data.images, run.images, run.image_count, exploratory)
 
 
 def images_label(canonical: str, count: int, dataset_images: int) -> str:

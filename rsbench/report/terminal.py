@@ -37,13 +37,13 @@ def leaderboard_table(board: Leaderboard, width: int = 80) -> RenderableType:
     """
     if not board.groups:
         empty = f"no sealed run for {board.norm}: run rsbench sweep, or rsbench certify on a checkpoint of your own"
-        return Stack(Text(empty), *_incomplete(board))
+        return Stack(Text(empty), *map(Text, board.withheld), *_incomplete(board))
     about = f"Certified accuracy in % at {board.norm} radius r (pixel range [0, 1])"
     parts: list[RenderableType] = [Text(about, style="dim"), Text()]
     for group in board.groups:
         parts.append(Text(group.protocol.heading, style="bold"))
         parts += [*_tables(board, group, width), Text()]
-    return Stack(*parts, _legend(board), _theorems(board), *_incomplete(board))
+    return Stack(*parts, _legend(board), _theorems(board), *map(Text, board.withheld), *_incomplete(board))
 
 
 def _columns(board: Leaderboard, group: Group) -> list[_Column]:

@@ -1,0 +1,127 @@
+"""Another certificate, n or α from votes that are already drawn. Shapes: N images, R rows of votes, K classes."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsbench.records import DatasetInfo, FloatArray, ImageColumns, IntArray, NewCurve, Standing, Votes
+from rsbench.specs import MeasureSpec
+from rsbench.theory.catalogue import CERTIFICATES
+from rsbench.theory.certificate import ImageFacts, SampledCertificate
+from rsbench.theory.confidence_procedures import Procedure
+from rsbench.theory.metrics import average_certified_radius
+from rsbench.votes_format import decode_votes
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which curve is wanted. `failure_probability` is None where the law is enumerated."""
+
+    certificate: str
+    procedure: Procedure
+    n: int
+    failure_probability: float | None
+
+
+def standing_of(question: Question, declared: Question) -> Standing:
+    """Whether a curve that is asked for after a run has the standing of the one that the run declared.
+
+    It has when its bounds are the declared ones: they hold together with probability 1 − α whichever theorem is read
+    off them, so choosing the theorem by its results costs nothing. Choosing n, α or the procedure does.
+    """
+    same = (
+        question.procedure == declared.procedure
+        and question.n == declared.n
+        and question.failure_probability == declared.failure_probability
+    )
+    return "declared" if same else "exploratory"
+
+
+def images_at_once(classes: int) -> int:
+    """How many images to decode together: some tens of megabytes of votes."""
+    return max(64, 500_000 // classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Ballots:
+    """Images with their votes, decoded: what a certificate reads."""
+
+    index_N: IntArray
+    label_N: IntArray
+    votes: Votes
+
+
+def ballots_of(images: ImageColumns) -> Ballots:
+    """The votes of images, decoded. Raises ValueError when there are none."""
+    return Ballots(images.index_N, images.label_N, votes_of(images))
+
+
+def recertify(
+    blocks: Iterable[ImageColumns],
+    question: Question,
+    standing: Standing,
+    *,
+    measure: MeasureSpec,
+    dataset: DatasetInfo,
+    caps: Callable[[IntArray], FloatArray] | None = None,
+) -> NewCurve:
+    """The curve of a run under another certificate, n or α.
+
+    blocks: all images of the run with their votes. caps: max(x, 1−x) of the pixels of images by their indices, N×D, for
+    certificates that look at them.
+    Raises ValueError when n is no declared prefix, the theorem does not hold for the measure, or caps are missing.
+    """
+    return recertify_ballots(map(ballots_of, blocks), question, standing, measure=measure, dataset=dataset, caps=caps)
+
+
+def recertify_ballots(
+    blocks: Iterable[Ballots],
+    question: Question,
+    standing: Standing,
+    *,
+    measure: MeasureSpec,
+    dataset: DatasetInfo,
+    caps: Callable[[IntArray], FloatArray] | None = None,
+) -> NewCurve:
+    """`recertify` of votes that are decoded already, and may be asked again."""
+    certificate = CERTIFICATES[question.certificate]
+    looks = isinstance(certificate, SampledCertificate) and certificate.looks_at_images
+    dims = math.prod(dataset.shape)
+    radii, images, abstained = [], 0, 0
+    for block in blocks:
+        votes = block.votes
+        facts = ImageFacts(q=dataset.q, dims=dims, caps_ND=caps(block.index_N) if looks and caps else None)
+        verdicts = certificate.certify(
+            votes.selection_NK,
+            votes.first_NK(question.n),
+            measure,
+            failure_probability=question.failure_probability,
+            procedure=question.procedure,
+            images=facts,
+        )
+        correct_N = ~verdicts.abstained_N & (verdicts.predicted_N == block.label_N)
+        # A whole box is certified at every radius, and none of its images is further from another than it has values.
+        radii.append(np.minimum(verdicts.radius_N, dims if np.isinf(verdicts.radius_N).any() else np.inf)[correct_N])
+        images, abstained = images + len(block.index_N), abstained + int(verdicts.abstained_N.sum())
+    radius_N = np.concatenate(radii) if radii else np.zeros(0)
+    return NewCurve(
+        certificate=question.certificate,
+        procedure=question.procedure,
+        n=question.n,
+        failure_probability=question.failure_probability,
+        standing=standing,
+        correct=len(radius_N),
+        abstained=abstained,
+        average_certified_radius=average_certified_radius(radius_N, images),
+        radii=radius_N,
+    )
+
+
+def votes_of(images: ImageColumns) -> Votes:
+    """The votes of images, with the prefixes at which they were kept. Raises ValueError when there are none."""
+    if images.votes is None:
+        raise ValueError("these images have no votes: only their radii are known")
+    counts_NRK = decode_votes(images.votes)
+    return Votes(counts_NRK, tuple(counts_NRK[0, 1:].sum(axis=1).tolist()))

@@ -1,0 +1,137 @@
+"""What is said of sealed runs: what is refused, and what the board makes of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rsbench.errors import UsageError
+from rsbench.jobs.annotate import annotate
+from rsbench.records import AnnotationKind, RunRecord
+from rsbench.report.comparison import check_comparable
+from rsbench.report.curves import curve_frame
+from rsbench.report.leaderboard import Leaderboard, leaderboard, leaderboard_json
+from rsbench.specs import CertificationSpec
+from rsbench.store.store import Store
+from tests.fixtures.results import DIGITS, PROVENANCE, part_of, write_run
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.create_or_open(str(tmp_path / "results.db")) as opened:
+        yield opened
+
+
+def written(store: Store, method: str = "ssn", seed: int = 0, *, count: int = 60, sealed: bool = True) -> RunRecord:
+    spec = write_run(store, DIGITS, method, 0.5, seed, images=f"0:{count}:1", count=count, sealed=sealed)
+    return store.run(spec.fingerprint())
+
+
+def copied(store: Store, run: RunRecord, *, rows: int = 60) -> RunRecord:
+    """Another run with the votes of the first images of this one, and its own for the rest."""
+    spec = CertificationSpec.from_json(run.spec_json).model_copy(update={"batch_size": 7})
+    opened = store.open_run(spec, image_count=60)
+    images = store.image_columns(run.id, with_votes=True)
+    store.write_chunk(opened.id, part_of(images, slice(rows)), seconds=1.0, provenance=PROVENANCE)
+    if rows < 60:
+        other = store.image_columns(written(store, seed=9).id, with_votes=True)
+        store.write_chunk(opened.id, part_of(other, slice(rows, 60)), seconds=1.0, provenance=PROVENANCE)
+    store.seal(opened.id)
+    return store.run(spec.fingerprint())
+
+
+def said(store: Store, run: RunRecord, kind: AnnotationKind, other: RunRecord | None = None) -> RunRecord:
+    annotate(store, run, kind, other, reason="wrong normalisation", author="ada")
+    return store.run(run.fingerprint)
+
+
+def board(store: Store) -> Leaderboard:
+    return leaderboard(store.with_certified(store.sealed_runs(), [0.5]), norm="l1", radii=["0.5"], incomplete=0)
+
+
+def ranked(store: Store) -> set[str]:
+    return {
+        run.fingerprint
+        for group in board(store).groups
+        for row in group.rows
+        for cell in row.all_cells
+        for run in cell.configuration.runs
+    }
+
+
+def test_an_annotation_is_kept_on_every_database_and_leaves_the_run_as_it_is(database: str) -> None:
+    with Store.create_or_open(database) as store:
+        before, other = written(store), written(store, seed=1)
+        after = said(store, before, "superseded", other)
+        (found,) = after.annotations
+        assert (found.kind, found.other, found.reason, found.author) == (
+            "superseded", other.fingerprint, "wrong normalisation", "ada",
+        )  # fmt: skip
+        assert found.created_at.startswith("20")
+        assert (after.seal, after.curve, after.sealed_at) == (before.seal, before.curve, before.sealed_at)
+        assert store.sealed_runs()[0].annotations == (found,)
+        assert list(store.check(checked=lambda fingerprint: None)) == []
+
+
+def test_an_invalid_run_is_not_ranked_and_the_board_says_why(store: Store) -> None:
+    run, other = written(store), written(store, "dssn")
+    said(store, run, "invalid")
+    assert ranked(store) == {other.fingerprint}
+    (line,) = board(store).withheld
+    assert line.startswith(
+        f"run {run.fingerprint[:12]} (ssn, σ 0.5) is not ranked: invalid, wrong normalisation (ada, "
+    )
+    assert leaderboard_json(board(store))["withheld"] == [line]
+
+
+def test_a_superseded_run_gives_its_place_to_the_other(store: Store) -> None:
+    run, other = written(store), written(store, seed=1)
+    said(store, run, "superseded", other)
+    assert ranked(store) == {other.fingerprint}
+    assert f"superseded by {other.fingerprint[:12]}" in board(store).withheld[0]
+
+
+def test_curves_and_comparisons_leave_invalid_runs_out(store: Store) -> None:
+    run, other = written(store), written(store, seed=1)
+    said(store, run, "invalid")
+    runs = store.sealed_runs()
+    frame = curve_frame(runs, "l1", store.steps([r.curve.id for r in runs if r.curve]))
+    assert set(frame["seeds"]) == {"1"}
+    with pytest.raises(UsageError, match="is invalid, wrong normalisation"):
+        check_comparable(store.run(run.fingerprint), other, None)
+
+
+def test_equal_votes_reproduce_a_run(store: Store) -> None:
+    run = written(store)
+    assert said(store, run, "reproduced", copied(store, run)).tier == "reproduced"
+    assert board(store).withheld == ()
+
+
+def test_other_votes_do_not_reproduce_a_run_and_the_first_such_image_is_named(store: Store) -> None:
+    run = written(store)
+    nearly = copied(store, run, rows=40)
+    here, there = (store.image_columns(r.id, with_votes=True).votes or () for r in (run, nearly))
+    first = next(i for i in range(60) if here[i] != there[i])
+    with pytest.raises(UsageError, match=f"image {first} has other votes in run {nearly.fingerprint[:12]}"):
+        said(store, run, "reproduced", nearly)
+    assert store.run(run.fingerprint).annotations == ()
+
+
+def test_what_cannot_be_said_is_refused(store: Store) -> None:
+    run, unsealed, fewer = written(store), written(store, "cohen", sealed=False), written(store, count=50)
+    for other, complaint in (
+        (unsealed, "is not sealed"),
+        (run, "is named twice"),
+        (fewer, "are on other data or images"),
+    ):
+        with pytest.raises(UsageError, match=complaint):
+            said(store, run, "superseded", other)
+    with pytest.raises(UsageError, match="is not sealed"):
+        said(store, unsealed, "invalid")
+
+
+def test_two_runs_cannot_supersede_each_other(store: Store) -> None:
+    run, other = written(store), written(store, seed=1)
+    said(store, run, "superseded", other)
+    with pytest.raises(UsageError, match="is itself not ranked"):
+        said(store, other, "superseded", store.run(run.fingerprint))
