@@ -13,8 +13,8 @@ from rsbench.errors import RsbenchError
 _INTERRUPTED = 130
 
 _COMMANDS = (
-    "sweep", "certify", "radius", "leaderboard", "compare", "recertify", "annotate", "show", "export", "import",
-    "dashboard", "doctor", "db",
+    "sweep", "certify", "verify", "radius", "leaderboard", "compare", "recertify", "annotate", "show", "export",
+    "import", "dashboard", "doctor", "db",
 )  # fmt: skip
 # `import` is no name for a module.
 _MODULES = {"import": "imports"}

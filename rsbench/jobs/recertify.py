@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from rsbench.data.dataset import ImageDataset
-from rsbench.data.registry import load_dataset
-from rsbench.errors import UsageError
+from rsbench.jobs.images import images_of
 from rsbench.records import FloatArray, IntArray, NewCurve, RunRecord
 from rsbench.report.recertification import Recertifiable
 from rsbench.store.store import Store
@@ -68,19 +65,9 @@ class _Caps:
     """max(x, 1−x) of the pixels of a run's images, N×D. Raises UsageError when the images are others."""
 
     def __init__(self, run: RunRecord, data_root: Path | None) -> None:
-        self._dataset = _images_named(run.dataset.name, data_root)
-        if self._dataset.info.fingerprint != run.dataset.fingerprint:
-            raise UsageError(
-                f"the images of {run.dataset.name} here are not those of run {run.fingerprint[:12]}: name the folder "
-                "that holds them with --data-root"
-            )
+        self._dataset = images_of(run, data_root)
 
     def __call__(self, index_N: IntArray) -> FloatArray:
         pixels_NCHW = self._dataset.pixels(index_N.tolist())
         x_ND = pixels_NCHW.reshape(len(pixels_NCHW), -1).astype(np.float64) / (self._dataset.info.q or 1)
         return np.maximum(x_ND, 1.0 - x_ND)
-
-
-@cache
-def _images_named(name: str, data_root: Path | None) -> ImageDataset:
-    return load_dataset(str((data_root or Path()) / name) if name.endswith(".npz") else name, data_root)
