@@ -22,6 +22,8 @@ def test_a_wheel_makes_a_database_and_carries_the_dashboard(tmp_path: Path) -> N
     assert sorted(p.name for p in installed.iterdir()) == ["rsbench", "rsbench-0.1.0.dist-info"]
     dashboards = installed / "rsbench" / "_bundled" / "dashboards"
     assert {"app.py", "theme.toml"} <= {p.name for p in dashboards.iterdir()}
+    report = installed / "rsbench" / "report"
+    assert {"figures_of_papers.csv", "static_board.html"} <= {p.name for p in report.iterdir()}
 
     told = subprocess.run(
         [sys.executable, "-c", "import rsbench.cli.main as m; print(m.__file__); m.main()", "db", "upgrade"],

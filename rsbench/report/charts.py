@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from rsbench.methods import METHODS
@@ -22,31 +23,31 @@ def curve_chart(frame: pd.DataFrame, *, height: int = 440) -> alt.LayerChart:
     One colour a method, one dash a σ; the mean over seeds is a strong line, single runs are faint ones. Hovering shows
     the nearest point of a mean. Raises ValueError when the frame is empty.
     """
-    if frame.empty:
-        raise ValueError("there is no curve to draw")
-    drawn = _drawn(frame)
-    means = alt.Chart(drawn[drawn["line"] == "mean"])
-    colour, dash = _colour(frame), _dash(frame)
-    norm = frame["norm"].iloc[0]
-    x = alt.X("radius:Q", title=f"{norm} radius (pixel range [0, 1])", scale=alt.Scale(nice=False, zero=True))
-    y = alt.Y(
-        "certified_accuracy:Q",
-        title="certified accuracy",
-        axis=alt.Axis(format="%", tickCount=6),
-        scale=alt.Scale(domain=[0, 1]),
-    )
+    layers = curve_lines(frame)
+    means = alt.Chart(_drawn(frame[frame["line"] == "mean"], frame))
+    x, y = _axes(frame["norm"].iloc[0], frame["radius"])
+    points, tooltip = means.encode(x=x, y=y, color=_colour(frame)), ["method", "sigma", "seeds", "budget"]
+    return _styled([*layers, _hover(points, tooltip)], height)
+
+
+def paired_chart(frame: pd.DataFrame, norm: str, colour: str, *, height: int = 380) -> alt.LayerChart:
+    """Two curves of one run, of a frame made by `live_frame`: the first broad and grey, the second over it."""
+    furthest = _furthest(frame["radius"])
+    drawn = _within(frame, furthest).assign(**_texts(frame))
+    x, y = _axes(norm, frame["radius"])
+    lines = list(dict.fromkeys(frame["line"]))
+    scale = alt.Scale(domain=lines, range=["#9aa0a6", colour])
+    legend = alt.Legend(title=None, symbolType="stroke", symbolOpacity=1.0, orient="top", labelLimit=400)
+    which = alt.Color("line:N", scale=scale, legend=legend)
     layers: list[alt.Chart] = []
-    for ball in sorted(set(drawn["ball"])):
-        # Between two points an open ball's curve has the value of the first, a closed ball's that of the second.
-        step: Literal["step-after", "step-before"] = "step-after" if ball == "open" else "step-before"
-        for is_mean in (False, True):
-            part = drawn[(drawn["ball"] == ball) & ((drawn["line"] == "mean") == is_mean)]
-            if part.empty:
-                continue
-            width, opacity = (2.2, 1.0) if is_mean else (1.0, 0.25)
-            line = alt.Chart(part).mark_line(interpolate=step, clip=True, strokeWidth=width, opacity=opacity)
-            layers.append(line.encode(x=x, y=y, color=colour, strokeDash=dash, detail="identity:N", order="radius:Q"))
-    layers += _hover(means, x, y, colour)
+    for line, width in zip(lines, (4.5, 2.0), strict=True):
+        part = drawn[drawn["line"] == line]
+        drawn_line = alt.Chart(part).mark_line(interpolate=_step(part["ball"].iloc[0]), strokeWidth=width)
+        layers.append(drawn_line.encode(x=x, y=y, color=which, order="radius:Q"))
+    return _styled([*layers, _hover(alt.Chart(drawn).encode(x=x, y=y, color=which), ["line", "curve"])], height)
+
+
+def _styled(layers: list[alt.Chart], height: int) -> alt.LayerChart:
     chart: alt.LayerChart = (
         alt.layer(*layers)
         .properties(height=height, width="container")
@@ -57,50 +58,140 @@ def curve_chart(frame: pd.DataFrame, *, height: int = 440) -> alt.LayerChart:
     return chart
 
 
-def _drawn(frame: pd.DataFrame) -> pd.DataFrame:
+def curve_lines(
+    frame: pd.DataFrame, *, legend_of: pd.DataFrame | None = None, mean_width: float = 2.2, single_width: float = 1.0
+) -> list[alt.Chart]:
+    """The curves of a frame that holds one protocol, with nothing to hover over: the layers of a chart.
+
+    legend_of: the frame that colours and dashes are given for, where several charts share one legend. Widths of the
+    means and of the single runs are in pixels. Raises ValueError when the frame is empty.
+    """
+    if frame.empty:
+        raise ValueError("there is no curve to draw")
+    named = frame if legend_of is None else legend_of
+    drawn = _drawn(frame, named)
+    x, y = _axes(frame["norm"].iloc[0], named["radius"])
+    colour, dash = _colour(named), _dash(named)
+    layers: list[alt.Chart] = []
+    for ball in sorted(set(drawn["ball"])):
+        for is_mean in (False, True):
+            part = drawn[(drawn["ball"] == ball) & ((drawn["line"] == "mean") == is_mean)]
+            if part.empty:
+                continue
+            width, opacity = (mean_width, 1.0) if is_mean else (single_width, 0.25)
+            line = alt.Chart(part).mark_line(interpolate=_step(ball), strokeWidth=width, opacity=opacity)
+            layers.append(line.encode(x=x, y=y, color=colour, strokeDash=dash, detail="identity:N", order="radius:Q"))
+    return layers
+
+
+def _step(ball: str) -> Literal["step-after", "step-before"]:
+    """Between two points an open ball's curve has the value of the first, a closed ball's that of the second."""
+    return "step-after" if ball == "open" else "step-before"
+
+
+def _axes(norm: str, reaching: pd.Series) -> tuple[alt.X, alt.Y]:
+    scale = alt.Scale(nice=False, zero=True, domainMax=_furthest(reaching))
+    x = alt.X("radius:Q", title=f"{norm} radius (pixel range [0, 1])", scale=scale)
+    y = alt.Y(
+        "certified_accuracy:Q",
+        title="certified accuracy",
+        axis=alt.Axis(format="%", tickCount=6),
+        scale=alt.Scale(domain=[0, 1]),
+    )
+    return x, y
+
+
+def _furthest(radii: pd.Series) -> float:
+    """Where the axis ends: beyond the last radius, at which a curve falls to 0 in a line that would be cut in half."""
+    known = radii.to_numpy(dtype=np.float64)
+    return 1.015 * float(known[np.isfinite(known)].max()) or 1.0
+
+
+def _within(frame: pd.DataFrame, furthest: float) -> pd.DataFrame:
+    """The points with those at infinity drawn at the end of the axis, which their curves reach without falling."""
+    infinite = np.isinf(frame["radius"].to_numpy(dtype=np.float64))
+    if not infinite.any():
+        return frame
+    before = frame["certified_accuracy"].mask(infinite & (frame["ball"] == "open")).ffill()
+    return frame.assign(radius=frame["radius"].mask(infinite, furthest), certified_accuracy=before)
+
+
+def _texts(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Radii and accuracies for a tooltip."""
+    return {
+        "radius_text": [radius_text(radius) for radius in frame["radius"]],
+        "accuracy_text": [f"{percent_down(share)} %" for share in frame["certified_accuracy"]],
+    }
+
+
+def _names(frame: pd.DataFrame, named: pd.DataFrame) -> pd.Series:
+    """What each curve's method is called among all that are named: with its votes or label where these tell it apart."""
+    text = frame["title"].astype(str)
+    for column in ("budget", "variant"):
+        several = named.groupby("title")[column].nunique()
+        told = frame[column].astype(str).where(frame["title"].map(several) > 1, "")
+        text += np.where(told == "", "", " · " + told)
+    return text
+
+
+def _drawn(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
     """What the chart needs of a frame, with its numbers as text for the tooltip."""
     names = frame[["title", "variant", "budget"]].astype(str)
-    return pd.DataFrame(
+    drawn = pd.DataFrame(
         {
-            "method": frame["title"],
+            "method": _names(frame, named),
             "sigma": [sigma_text(sigma) for sigma in frame["sigma"]],
             "line": frame["line"],
             "identity": names.agg("|".join, axis=1) + "|" + frame["sigma"].astype(str) + "|" + frame["line"],
             "ball": frame["ball"],
             "radius": frame["radius"],
             "certified_accuracy": frame["certified_accuracy"],
-            "radius_text": [radius_text(radius) for radius in frame["radius"]],
-            "accuracy_text": [f"{percent_down(share)} %" for share in frame["certified_accuracy"]],
+            **_texts(frame),
             "seeds": frame["seeds"],
             "budget": frame["budget"],
         }
     )
+    return _within(drawn, _furthest(named["radius"]))
 
 
-def _hover(means: alt.Chart, x: alt.X, y: alt.Y, colour: alt.Color) -> list[alt.Chart]:
+def _hover(points: alt.Chart, told: list[str]) -> alt.Chart:
+    """The point of a chart next to the pointer, and what is told of it: some columns, radius and accuracy."""
     nearest = alt.selection_point(name="nearest", on="pointerover", nearest=True, empty=False, clear="pointerout")
-    tooltip = [
-        alt.Tooltip("method:N"),
-        alt.Tooltip("sigma:N", title="σ"),
-        alt.Tooltip("radius_text:N", title="radius"),
-        alt.Tooltip("accuracy_text:N", title="certified accuracy"),
-        alt.Tooltip("seeds:N"),
-        alt.Tooltip("budget:N"),
-    ]
+    titles = {"sigma": "σ", "radius_text": "radius", "accuracy_text": "certified accuracy"}
+    columns = [*told[:2], "radius_text", "accuracy_text", *told[2:]]
+    tooltip = [alt.Tooltip(f"{column}:N", title=titles.get(column, column)) for column in columns]
     shown = alt.when(nearest).then(alt.value(1.0)).otherwise(alt.value(0.0))
-    points = means.mark_point(size=70, filled=True).encode(x=x, y=y, color=colour, opacity=shown, tooltip=tooltip)
-    return [points.add_params(nearest)]
+    drawn: alt.Chart = points.mark_point(size=70, filled=True).encode(opacity=shown, tooltip=tooltip)
+    return drawn.add_params(nearest)
+
+
+def method_colour(method: str) -> str:
+    """The colour of a method, of one for all that are not in the table of methods."""
+    return METHOD_COLOURS.get(method, OTHER_COLOUR)
 
 
 def _colour(frame: pd.DataFrame) -> alt.Color:
-    present = _in_table_order(set(frame["method"]))
-    titles = dict(zip(frame["method"], frame["title"], strict=True))
-    scale = alt.Scale(
-        domain=[titles[method] for method in present],
-        range=[METHOD_COLOURS.get(method, OTHER_COLOUR) for method in present],
-    )
-    legend = alt.Legend(symbolType="stroke", symbolOpacity=1.0)
+    named = pd.DataFrame({"method": frame["method"], "name": _names(frame, frame)}).drop_duplicates()
+    order = {method: place for place, method in enumerate(_in_table_order(set(named["method"])))}
+    colours = {
+        name: shade
+        for method in sorted(set(named["method"]), key=order.__getitem__)
+        for name, shade in _shades(method, sorted(named.loc[named["method"] == method, "name"]))
+    }
+    legend = alt.Legend(symbolType="stroke", symbolOpacity=1.0, labelLimit=320)
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     return alt.Color("method:N", title="method", scale=scale, legend=legend)
+
+
+def _shades(method: str, names: list[str]) -> list[tuple[str, str]]:
+    """The first curve of a method has its colour, further ones are lighter and darker shades of it in turn."""
+    own = np.array([int(method_colour(method)[i : i + 2], 16) for i in (1, 3, 5)])
+    found = []
+    for place, name in enumerate(names):
+        towards, far = (255, 0)[place % 2], min(0.75, 0.45 * ((place + 1) // 2))
+        mixed = own + far * (towards - own) if place else own
+        found.append((name, "#" + "".join(f"{round(part):02X}" for part in mixed.tolist())))
+    return found
 
 
 def _dash(frame: pd.DataFrame) -> alt.StrokeDash:

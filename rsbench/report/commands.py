@@ -1,0 +1,98 @@
+"""The command that makes a run again."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from rsbench.methods import METHODS
+from rsbench.records import RunRecord
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line, and what must be at hand for it: files that no command line can hold, a line each."""
+
+    line: str
+    needs: tuple[str, ...]
+
+
+def command_of(run: RunRecord) -> Command:
+    """The command of a run, as its specification has it.
+
+    It names what a shell has to: the checkpoint by its sha256, which a store that has trained or certified it knows.
+    """
+    spec: dict[str, Any] = json.loads(run.spec_json)
+    words, needs = _imported(run, spec) if "source" in spec else _certified(run, spec)
+    if run.dataset.name.endswith(".npz") and run.source is None:
+        needs = [f"{run.dataset.name}: the file with the images, by its path", *needs]
+    return Command(shlex.join(["rsbench", *words]), tuple(needs))
+
+
+def curve_command(run: RunRecord) -> str | None:
+    """The command that adds a run's curve to it, None where the curve is the run's own."""
+    curve = run.curve
+    if curve is None or curve.is_primary:
+        return None
+    words = ["rsbench", "recertify", run.fingerprint, "--certificate", curve.certificate, "--bounds", curve.procedure]
+    if curve.failure_probability is not None:
+        words += ["--n", str(curve.n), "--alpha", repr(curve.failure_probability)]
+    return shlex.join([*words, *(["--declared", curve.statement] if curve.statement else [])])
+
+
+def images_option(canonical: str, dataset_images: int) -> str | None:
+    """What `--images` takes for the canonical text of a choice among so many images; None where it takes a file."""
+    if ":" not in canonical:
+        return None
+    start, stop, step = map(int, canonical.split(":"))
+    if start != 0:
+        return None
+    if step == 1:
+        return "all" if stop == dataset_images else f"first:{stop}"
+    return f"every:{step}" if stop - 1 + step >= dataset_images else None
+
+
+def _certified(run: RunRecord, spec: dict[str, Any]) -> tuple[list[str], list[str]]:
+    images, needs = _images(run)
+    words = ["certify", "--dataset", spec["dataset"], "--checkpoint", spec["checkpoint_sha256"], "--images", images]
+    if spec["budget"] is not None:
+        budget = spec["budget"]
+        words += ["--n0", str(budget["n_select"]), "--n", str(budget["n_estimate"])]
+        words += ["--alpha", repr(budget["failure_probability"]), "--seed", str(spec["seed"])]
+    return [*words, "--batch-size", str(spec["batch_size"]), "--device", spec["device"]], needs
+
+
+def _images(run: RunRecord) -> tuple[str, list[str]]:
+    option = images_option(run.images, run.dataset.images)
+    if option is not None:
+        return option, []
+    file = f"images-{run.fingerprint[:12]}.txt"
+    return file, [f"{file}: the {run.image_count:,} indices {_indices_text(run.images)}, one a line"]
+
+
+def _indices_text(canonical: str) -> str:
+    if ":" not in canonical:
+        return canonical
+    start, stop, step = map(int, canonical.split(":"))
+    return f"{start}, {start + step}, … to {stop - 1}" if stop - start > 2 * step else f"{start} to {stop - 1}"
+
+
+def _imported(run: RunRecord, spec: dict[str, Any]) -> tuple[list[str], list[str]]:
+    file, method = run.source or f"FILE.{spec['source']}", METHODS.get(spec["method"])
+    needs = [f"{file}: the file whose sha256 is {spec['content_sha256']}"]
+    words = ["import", spec["source"], file, "--dataset", spec["dataset"], "--method", spec["method"]]
+    if method is None or method.certificate != spec["certificate"]:
+        words += ["--certificate", spec["certificate"]]
+    if method is None:
+        words += ["--measure", spec["family"]]
+    words += ["--sigma", repr(spec["sigma"])]
+    budget = {"--n0": spec["n_select"], "--n": spec["n_estimate"], "--alpha": spec["failure_probability"]}
+    if spec["budget_inferred"]:
+        needs.append(
+            f"the other files of that import: n {budget.pop('--n'):,} and α {budget.pop('--alpha'):g} were inferred "
+            "from the largest radii of all of them"
+        )
+    words += [word for flag, value in budget.items() if value is not None for word in (flag, repr(value))]
+    info = run.dataset
+    words += ["--classes", str(info.classes), "--shape", ",".join(map(str, info.shape))]
+    return [*words, *([] if info.q is None else ["--q", str(info.q)])], needs

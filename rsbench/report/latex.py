@@ -1,0 +1,215 @@
+"""The board as LaTeX tables in the style of the papers, for pdfLaTeX with booktabs and nothing else.
+
+The file is a document of its own, and can be put into another by an input command just as it is.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from rsbench.report.configuration import seed_of
+from rsbench.report.leaderboard import Cell, Group, Leaderboard, Row
+from rsbench.report.numbers import percent_down, radius_text, sigma_text
+from rsbench.report.protocol import EXPLORATORY
+from rsbench.report.reported import REPORTED_TITLE, ReportedCell, ReportedRow, ReportedTable
+
+# LaTeX tells by \@nodocument whether the document has begun, and so whether another one holds this file.
+_HEAD = r"""% Made by rsbench {version}. Compile this file as it is, or \input it into a paper that loads booktabs.
+\expandafter\ifx\csname @nodocument\endcsname\relax
+  \let\rsbenchend\relax
+\else
+  \documentclass{{article}}
+  \usepackage{{booktabs}}
+  \pagestyle{{empty}}
+  \begin{{document}}
+  \def\rsbenchend{{\end{{document}}}}
+\fi
+"""
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "[": "{[}", "]": "{]}", '"': r"{\ttfamily\char34}", "`": r"{\char18}", "'": "'",
+    "σ": r"$\sigma$", "α": r"$\alpha$", "λ": r"$\lambda$", "±": r"$\pm$", "−": "$-$", "·": r"$\cdot$", "≤": r"$\leq$",
+    "≥": r"$\geq$", "√": r"$\surd$", "×": r"$\times$", "½": r"$\frac{1}{2}$", "–": "--", "…": r"\ldots{}",
+    "‡": r"$\ddagger$",
+}  # fmt: skip
+_SPACES = (("R^d", r"$\mathbf{R}^d$"), ("[0,1]^d", "$[0,1]^d$"), ("{k/q}^d", r"$\{k/q\}^d$"))
+
+
+def latex_board(board: Leaderboard, reported: Sequence[ReportedTable], *, version: str) -> str:
+    """A table for each protocol of the board, then one for each data set of the figures of papers."""
+    tables = [_measured(board, group, version) for group in board.groups]
+    tables += [_reported(table) for table in reported]
+    return "\n".join([_HEAD.format(version=escaped(version)), *tables, r"\rsbenchend", ""])
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX prints as it is; signs that it has no letter for are told by their number."""
+    spaces = dict(_SPACES)
+    parts = re.split("(" + "|".join(re.escape(space) for space in spaces) + ")", text)
+    return "".join(spaces.get(part) or "".join(map(_escaped, part)) for part in parts)
+
+
+def _escaped(sign: str) -> str:
+    return _ESCAPES.get(sign) or (sign if " " <= sign <= "~" else f"{{[}}U+{ord(sign):04X}{{]}}")
+
+
+def _measured(board: Leaderboard, group: Group, version: str) -> str:
+    rows = group.rows
+    columns = [_column([row.cells[i] for row in rows], percent_down) for i in range(len(board.radii))]
+    columns.append(_column([row.average_radius for row in rows], radius_text))
+    lines = []
+    for i, row in enumerate(rows):
+        upper, lower = zip(*(column[i] for column in columns), strict=True)
+        lines += [r"\addlinespace"] if i else []
+        lines += [_line([escaped(row.approach.title), *upper]), _line([_below(row, board), *lower])]
+    headings = ["method", *(f"$r = {escaped(radius)}$" for radius in board.radii), "ACR"]
+    return _table(_caption(board, group, version), headings, lines)
+
+
+def _column(cells: Sequence[Cell], text: Callable[[float], str]) -> list[tuple[str, str]]:
+    """What stands of each cell in the upper and in the lower line of its row."""
+    best = max(cell.value for cell in cells)
+    return [(_number(cell, text, is_best=cell.value == best > 0), _model(cell)) for cell in cells]
+
+
+def _number(cell: Cell, text: Callable[[float], str], *, is_best: bool) -> str:
+    number = rf"\textbf{{{text(cell.value)}}}" if is_best else text(cell.value)
+    if cell.spread is None or text is not percent_down:
+        return number
+    return rf"{number}\,{{\scriptsize$\pm$\,{100.0 * cell.spread:.1f}}}"
+
+
+def _model(cell: Cell) -> str:
+    """The clean accuracy and σ of the model that a number is of."""
+    mark = "$^*$" if cell.sigma_selected else ""
+    shown = cell.configuration
+    return rf"{{\scriptsize({percent_down(shown.clean_accuracy)} @ {sigma_text(shown.sigma)}{mark})}}"
+
+
+def _below(row: Row, board: Leaderboard) -> str:
+    """What stands below a method: seeds, or the run, and what tells the row apart from others of its method."""
+    run = row.clean.configuration.runs[0]
+    seed = seed_of(run)
+    if board.select_best:
+        told = [] if seed is None else [row.seeds_label]
+    else:
+        told = [*([] if seed is None else [f"seed {seed}"]), f"run {run.fingerprint[:12]}"]
+    text = ", ".join([*told, *([row.approach.variant] if row.approach.variant else [])])
+    return rf"{{\scriptsize {escaped(text)}}}"
+
+
+def _caption(board: Leaderboard, group: Group, version: str) -> str:
+    rows, protocol = group.rows, group.protocol
+    selected = any(cell.sigma_selected for row in rows for cell in row.all_cells)
+    spread = any(cell.spread is not None for row in rows for cell in row.cells)
+    data = rf"{escaped(f'{protocol.dataset}, {protocol.images_label}')}; \texttt{{{protocol.fingerprint[:12]}}}"
+    sentences = [
+        rf"Certified accuracy in percent, rounded down, at {_norm(board.norm)} radius $r$ (pixel range $[0,1]$).",
+        f"Data: {data}.",
+        "Below each number: clean accuracy (an abstention counts as wrong) @ $\\sigma$ of its model.",
+    ]
+    if protocol.exploratory:
+        sentences.append(f"{escaped(EXPLORATORY.capitalize())}.")
+    if selected:
+        sentences.append(r"$^*$ $\sigma$ selected on the test images: exploratory.")
+    if spread:
+        sentences.append(r"Mean $\pm$ sample standard deviation over seeds.")
+    sentences += [
+        "ACR: average certified radius.",
+        f"Threat model: {_by_method((row.approach.threat_model, row) for row in rows)}.",
+        f"Ball: {_by_method((row.approach.theorem.ball, row) for row in rows)}.",
+        f"Certificate: {_by_method((row.approach.theorem.source, row) for row in rows)}.",
+        f"Votes: {_by_method((row.approach.budget, row) for row in rows)}.",
+        *(f"{escaped(title)}: {escaped(remark)}." for title, remark in _remarks(rows)),
+        f"rsbench {escaped(version)}.",
+    ]
+    return "\n    ".join(sentences)
+
+
+def _remarks(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    told = [(row.approach.title, row.approach.remark) for row in rows if row.approach.remark]
+    return list(dict.fromkeys(told))
+
+
+def _by_method(facts: Iterable[tuple[str, Row]]) -> str:
+    """A fact once where all rows share it, else each with the methods that it is of."""
+    methods: dict[str, list[str]] = {}
+    for fact, row in facts:
+        methods.setdefault(fact, []).append(row.approach.title)
+    if len(methods) == 1:
+        return escaped(next(iter(methods)))
+    told = (f"{fact} ({', '.join(dict.fromkeys(titles))})" for fact, titles in methods.items())
+    return escaped("; ".join(told))
+
+
+def _reported(table: ReportedTable) -> str:
+    with_average = any(row.average_radius is not None for row in table.rows)
+    lines: list[str] = []
+    source = ""
+    headings = ["method", *(["$r = 0$"] if table.with_zero else []), *(f"$r = {escaped(r)}$" for r in table.radii)]
+    headings += ["ACR"] if with_average else []
+    for row in table.rows:
+        if row.source != source:
+            source = row.source
+            lines.append(rf"\addlinespace\multicolumn{{{len(headings)}}}{{@{{}}l}}{{\textit{{{escaped(source)}}}}} \\")
+        upper = [_paper_method(row), *([_paper_number(row.at_zero)] if table.with_zero else [])]
+        upper += [_paper_number(cell) for cell in row.cells]
+        if with_average:
+            upper.append("--" if row.average_radius is None else str(row.average_radius))
+        lines.append(_line(upper))
+        if any(cell and cell.clean is not None for cell in row.cells):
+            lower = ["", *([""] if table.with_zero else []), *(_paper_model(cell) for cell in row.cells)]
+            lines.append(_line([*lower, *([""] if with_average else [])]))
+    return _table(_reported_caption(table), headings, lines)
+
+
+def _reported_caption(table: ReportedTable) -> str:
+    sentences = [
+        rf"{REPORTED_TITLE}: certified accuracy in percent, rounded down, at {_norm(table.norm)} radius $r$.",
+        f"Data: {escaped(table.dataset)}. As printed: not ranked and not averaged with measured numbers.",
+    ]
+    if table.with_zero:
+        sentences.append("At $r = 0$ an abstention counts as wrong.")
+    if any(cell and cell.clean is not None for row in table.rows for cell in row.cells):
+        sentences.append(r"Below a number: clean accuracy, where nothing abstains, @ $\sigma$ of its model.")
+    sentences += [f"$^*$ {escaped(selection)}: exploratory." for selection in table.selections]
+    sentences += [rf"$^\ddagger$ Doubtful: {escaped(doubt)}." for doubt in table.doubts]
+    return "\n    ".join(sentences)
+
+
+def _paper_method(row: ReportedRow) -> str:
+    sigma = "" if row.sigma is None else f", σ {sigma_text(row.sigma)}"
+    return escaped(row.label + sigma) + ("$^*$" if row.selected else "") + (r"$^\ddagger$" if row.doubts else "")
+
+
+def _paper_number(cell: ReportedCell | None) -> str:
+    return "--" if cell is None else percent_down(cell.value)
+
+
+def _paper_model(cell: ReportedCell | None) -> str:
+    if cell is None or cell.clean is None or cell.sigma is None:
+        return ""
+    return rf"{{\scriptsize({percent_down(cell.clean)} @ {sigma_text(cell.sigma)})}}"
+
+
+def _table(caption: str, headings: Sequence[str], lines: Sequence[str]) -> str:
+    body = "\n    ".join([r"\toprule", _line(headings), r"\midrule", *lines, r"\bottomrule"])
+    return rf"""\begin{{table}}[htbp]
+  \centering
+  \caption{{{caption}}}
+  \medskip
+  \setlength{{\tabcolsep}}{{4pt}}
+  \begin{{tabular}}{{@{{}}l*{{{len(headings) - 1}}}{{r}}@{{}}}}
+    {body}
+  \end{{tabular}}
+\end{{table}}
+"""
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _norm(norm: str) -> str:
+    return {"l1": r"$\ell_1$", "l2": r"$\ell_2$"}.get(norm, escaped(norm))

@@ -1,0 +1,263 @@
+"""The board as one HTML file that needs nothing else: tables, curves, what they rest on, and how to make them again."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
+from rsbench.methods import METHODS
+from rsbench.records import Provenance, RunRecord, Steps
+from rsbench.report.annotations import annotation_text
+from rsbench.report.charts import METHOD_COLOURS, OTHER_COLOUR
+from rsbench.report.commands import command_of, curve_command
+from rsbench.report.configuration import TIER_TEXT, certificate_of, curve_text, seed_of
+from rsbench.report.curves import curve_frame
+from rsbench.report.figures import GREY, GRID, INK, curve_svg
+from rsbench.report.leaderboard import SELECTED_ON_TEST, Cell, Group, Leaderboard, Row, leaderboard_json
+from rsbench.report.numbers import count_text, percent_down, radius_text, sigma_text, spread_text
+from rsbench.report.protocol import EXPLORATORY, protocol_of
+from rsbench.report.reported import REPORTED_TITLE, ReportedCell, ReportedRow, ReportedTable, reported_json
+from rsbench.report.reported_text import own_model, reported_notes
+
+# What a page in dark colours draws instead, each as far from its ground as the other is from white.
+_ON_DARK = {
+    INK: "#e6e8eb", GREY: "#9aa0a6", GRID: "#33373c", "#3c4043": "#c4c8cc", OTHER_COLOUR: "#b0b4b8",
+    METHOD_COLOURS["cohen"]: "#56b4e9", METHOD_COLOURS["uniform"]: "#f0b429",
+    METHOD_COLOURS["ssn"]: "#2fc495", METHOD_COLOURS["dssn"]: "#e879b0",
+}  # fmt: skip
+
+
+def static_board(
+    board: Leaderboard,
+    runs: Sequence[RunRecord],
+    steps: Mapping[int, Steps],
+    provenances: Mapping[str, Sequence[Provenance]],
+    reported: Sequence[ReportedTable],
+    *,
+    version: str,
+) -> str:
+    """The page of a board, with the curves of all `runs` that it was made of and the command of each.
+
+    steps: whole curves, by the curve's id. provenances: by a run's fingerprint. The same store gives the same bytes:
+    nothing on the page depends on when it is made.
+    """
+    frame = curve_frame(runs, board.norm, steps)
+    known: dict[str, list[RunRecord]] = {}
+    for run in sorted(runs, key=_run_order):
+        if board.norm in certificate_of(run).norms:
+            known.setdefault(run.fingerprint, []).append(run)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    template = environment.from_string((files("rsbench.report") / "static_board.html").read_text(encoding="utf-8"))
+    return template.render(
+        version=version,
+        board=board,
+        on_dark=_ON_DARK,
+        groups=[
+            _group(board, group, number, curve_svg(frame[frame["group"] == group.protocol.heading]))
+            for number, group in enumerate(board.groups)
+        ],
+        reported=_reported_after(board, reported),
+        reported_title=REPORTED_TITLE,
+        facts=_facts(board),
+        runs=[_run(curves, provenances.get(name, ())) for name, curves in known.items()],
+        legend=_legend(board),
+        incomplete=f"{count_text(board.incomplete, 'run')} begun and not finished: not shown."
+        if board.incomplete
+        else "",
+        data=htmlsafe_json_dumps(_data(board, known, reported, version), dumps=_compact),
+    )
+
+
+def _compact(value: Any, **_: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _data(
+    board: Leaderboard, runs: Mapping[str, Sequence[RunRecord]], reported: Sequence[ReportedTable], version: str
+) -> dict[str, Any]:
+    return {
+        "rsbench": version,
+        "board": leaderboard_json(board),
+        "reported": [reported_json(table) for table in reported],
+        "runs": [
+            {
+                "run": run.fingerprint,
+                "tier": run.tier,
+                "data": run.dataset.fingerprint,
+                "checkpoint": run.checkpoint_sha256,
+                "seal": run.seal,
+                "spec": json.loads(run.spec_json),
+                "notes": list(run.notes),
+                "annotations": [asdict(said) for said in run.annotations],
+                "commands": _commands(curves),
+                "needs": list(command_of(run).needs),
+            }
+            for curves in runs.values()
+            for run in curves[:1]
+        ],
+    }
+
+
+def _group(board: Leaderboard, group: Group, number: int, svg: str) -> dict[str, Any]:
+    radii = [f"r = {radius}" for radius in board.radii]
+    columns = [_cells([row.clean for row in group.rows], percent_down)]
+    columns += [_cells([row.cells[i] for row in group.rows], percent_down) for i in range(len(radii))]
+    columns.append(_cells([row.average_radius for row in group.rows], radius_text))
+    # Several drawings stand in one page, so each needs names of its own for its clipping paths.
+    own = svg.replace('id="clip', f'id="g{number}-clip').replace("url(#clip", f"url(#g{number}-clip")
+    return {
+        "protocol": group.protocol,
+        "warning": EXPLORATORY if group.protocol.exploratory else "",
+        "headings": ["clean", *radii, "ACR"],
+        "rows": [
+            {
+                "title": row.approach.title,
+                "colour": METHOD_COLOURS.get(row.approach.method, OTHER_COLOUR),
+                "below": [line for line in (row.approach.budget, _seeds(row, board), row.approach.label) if line],
+                "cells": [column[i] for column in columns],
+            }
+            for i, row in enumerate(group.rows)
+        ],
+        "svg": Markup(own),  # noqa: S704 - drawn by us; the names in it are escaped by who draws
+    }
+
+
+def _cells(cells: Sequence[Cell], text: Callable[[float], str]) -> list[dict[str, Any]]:
+    best = max(cell.value for cell in cells)
+    return [
+        {
+            "text": text(cell.value),
+            "best": cell.value == best > 0,
+            "spread": "" if cell.spread is None or text is not percent_down else spread_text(cell.spread),
+            "sigma": sigma_text(cell.configuration.sigma),
+            "selected": cell.sigma_selected,
+            "run": cell.configuration.runs[0].fingerprint[:12],
+        }
+        for cell in cells
+    ]
+
+
+def _seeds(row: Row, board: Leaderboard) -> str:
+    seed = seed_of(row.clean.configuration.runs[0])
+    if seed is None:
+        return ""
+    return row.seeds_label if board.select_best else f"seed {seed}"
+
+
+def _legend(board: Leaderboard) -> list[str]:
+    legend = [
+        "Percent of all images, rounded down; the best of a column is bold.",
+        "Clean: correct without a perturbation; an abstention counts as wrong.",
+        "ACR: average certified radius, 0 where the class is wrong.",
+    ]
+    if board.select_best:
+        legend.append("±: standard deviation over seeds. Each number stands with its σ, which leads to its runs.")
+    return [*legend, f"* {SELECTED_ON_TEST}."] if board.any_selected else legend
+
+
+def _facts(board: Leaderboard) -> list[dict[str, str]]:
+    facts: dict[tuple[tuple[str, str], ...], None] = {}
+    for row in (row for group in board.groups for row in group.rows):
+        theorem = row.approach.theorem
+        fact = {
+            "Method": row.approach.title,
+            "Certificate": theorem.name,
+            "Theorem": theorem.source,
+            "Ball": f"{theorem.ball} {board.norm}",
+            "Holds on": row.approach.threat_model,
+            "Needs": theorem.condition,
+            "Votes": row.approach.budget,
+        }
+        facts[tuple(fact.items())] = None
+    return [dict(fact) for fact in facts]
+
+
+def _reported_after(board: Leaderboard, reported: Sequence[ReportedTable]) -> dict[int, dict[str, Any]]:
+    """The tables of the papers by the number of the group that they stand below: the last of their data set."""
+    last = {group.protocol.dataset: number for number, group in enumerate(board.groups)}
+    return {last[table.dataset]: _reported(table) for table in reported if table.dataset in last}
+
+
+def _reported(table: ReportedTable) -> dict[str, Any]:
+    with_average = any(row.average_radius is not None for row in table.rows)
+    shown = [i for i in range(len(table.radii)) if any(row.cells[i] for row in table.rows)]
+    headings = [*(["r = 0"] if table.with_zero else []), *(f"r = {table.radii[i]}" for i in shown)]
+    return {
+        "dataset": table.dataset,
+        "norm": table.norm,
+        "headings": [*headings, *(["ACR"] if with_average else [])],
+        "rows": [
+            {
+                "source": row.source,
+                "images": row.images or "",
+                "label": row.label,
+                "marks": f"{' *' if row.selected else ''}{' ‡' if row.doubts else ''}",
+                "below": [line for line in (_paper_sigma(row), row.budget) if line],
+                "cells": [
+                    *([_paper_cell(row, row.at_zero)] if table.with_zero else []),
+                    *(_paper_cell(row, row.cells[i]) for i in shown),
+                    *([{"text": str(row.average_radius or "–"), "below": ""}] if with_average else []),
+                ],
+            }
+            for row in table.rows
+        ],
+        "notes": reported_notes(table),
+    }
+
+
+def _paper_sigma(row: ReportedRow) -> str:
+    return "" if row.sigma is None else f"σ {sigma_text(row.sigma)}"
+
+
+def _paper_cell(row: ReportedRow, cell: ReportedCell | None) -> dict[str, str]:
+    if cell is None:
+        return {"text": "–", "below": ""}
+    return {"text": percent_down(cell.value), "below": "" if row.sigma is not None else own_model(cell)}
+
+
+def _run(curves: Sequence[RunRecord], provenances: Sequence[Provenance]) -> dict[str, Any]:
+    """A run, given once for each of its curves."""
+    run = curves[0]
+    title, seed = METHODS[run.method].title if run.method in METHODS else run.method, seed_of(run)
+    hashes = {"run": run.fingerprint, "seal": run.seal, "checkpoint": run.checkpoint_sha256}
+    hashes["data"] = run.dataset.fingerprint
+    return {
+        "anchor": run.fingerprint[:12],
+        "title": f"{title}, σ {sigma_text(run.sigma)}" + ("" if seed is None else f", seed {seed}"),
+        "on": f"{run.dataset.name}, {protocol_of(run).images_label}",
+        "hashes": {name: value for name, value in hashes.items() if value is not None},
+        # Words are kept whole where the line is broken.
+        "commands": [line.split(" ") for line in _commands(curves)],
+        "told": [
+            *(("needs", need) for need in command_of(run).needs),
+            *(("curve", curve_text(one.curve)) for one in curves if one.curve),
+            *(("made", made) for made in map(_made, provenances)),
+            *([("sealed", run.sealed_at)] if run.sealed_at else []),
+            *([("numbers", TIER_TEXT[run.tier])] if TIER_TEXT[run.tier] else []),
+            *(("note", note) for note in run.notes),
+            *(("said", annotation_text(said)) for said in run.annotations),
+        ],
+    }
+
+
+def _commands(curves: Sequence[RunRecord]) -> list[str]:
+    return [command_of(curves[0]).line, *(line for line in map(curve_command, curves) if line)]
+
+
+def _made(made: Provenance) -> str:
+    git = "no git checkout" if made.git_revision is None else f"git {made.git_revision[:12]}"
+    return f"rsbench {made.rsbench_version}, {git}{', changed' if made.git_dirty else ''}, on {made.device}"
+
+
+def _run_order(run: RunRecord) -> tuple[object, ...]:
+    methods, seed = list(METHODS), seed_of(run)
+    place = methods.index(run.method) if run.method in METHODS else len(methods)
+    order = (run.dataset.name, run.images, place, run.method, run.sigma, -1 if seed is None else seed)
+    return (*order, run.fingerprint)
