@@ -132,9 +132,9 @@ class CertificationSpec(Spec):
 class ImportSpec(Spec):
     """A run that others computed, as its file and whoever imports it tell it.
 
-    `content_sha256` is of the file that the rows came from. The budget is None in the parts that nobody told and that
-    could not be inferred (`budget_inferred` says that it was). `data_dependent`: σ was chosen for each image, and
-    `sigma` is where the choice began. `radius_text` says how the radii were printed, where they were printed at all.
+    `content_sha256` is of the file that the rows came from. The budget is None where the law is enumerated, and n0
+    where nobody told it. `data_dependent`: σ was chosen for each image, and `sigma` is where the choice began.
+    `radius_text` says how the radii were printed, where they were printed at all.
     """
 
     source: Literal["tsv", "npz"]
@@ -151,7 +151,6 @@ class ImportSpec(Spec):
     n_select: int | None = Field(default=None, ge=1)
     n_estimate: int | None = Field(default=None, ge=1)
     failure_probability: float | None = Field(default=None, gt=0, lt=1)
-    budget_inferred: bool = False
     data_dependent: bool = False
     radius_text: str | None = None
 

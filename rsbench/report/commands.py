@@ -87,11 +87,6 @@ def _imported(run: RunRecord, spec: dict[str, Any]) -> tuple[list[str], list[str
         words += ["--measure", spec["family"]]
     words += ["--sigma", repr(spec["sigma"])]
     budget = {"--n0": spec["n_select"], "--n": spec["n_estimate"], "--alpha": spec["failure_probability"]}
-    if spec["budget_inferred"]:
-        needs.append(
-            f"the other files of that import: n {budget.pop('--n'):,} and α {budget.pop('--alpha'):g} were inferred "
-            "from the largest radii of all of them"
-        )
     words += [word for flag, value in budget.items() if value is not None for word in (flag, repr(value))]
     info = run.dataset
     words += ["--classes", str(info.classes), "--shape", ",".join(map(str, info.shape))]

@@ -23,9 +23,9 @@ from rsbench.theory.rounding import radius_threshold
 class Approach:
     """A method with its certificate and budget: what a line of the board stands for.
 
-    n and α are None where the law is enumerated, n0 also where an import does not tell it. `remark`: what a reader must
-    know of where the numbers come from (see `remark_of`). `variant` is empty, or tells apart runs of one seed that must
-    not be averaged.
+    n and α are None where the law is enumerated, n0 also where an import does not tell it. `remark`: where the numbers
+    come from (see `remark_of`), and `notes` what more a reader must know of them. `variant` is empty, or tells apart
+    runs of one seed that must not be averaged.
     """
 
     method: str
@@ -36,6 +36,7 @@ class Approach:
     n_estimate: int | None
     failure_probability: float | None
     remark: str = ""
+    notes: tuple[str, ...] = ()
     variant: str = ""
 
     @property
@@ -55,6 +56,11 @@ class Approach:
     def label(self) -> str:
         """Remark and variant in one line, empty where there is neither."""
         return "; ".join(text for text in (self.remark, self.variant) if text)
+
+    @property
+    def caveats(self) -> str:
+        """Remark and notes in one line, empty where there are none."""
+        return "; ".join(text for text in (self.remark, *self.notes) if text)
 
     @property
     def theorem(self) -> Certificate:
@@ -197,7 +203,7 @@ TIER_TEXT: Mapping[Tier, str] = {
 def remark_of(run: RunRecord) -> str:
     """Where the numbers of a curve come from, empty where the run measured them and declared them beforehand."""
     curve = run.curve
-    told = [TIER_TEXT[run.tier], *run.notes]
+    told = [TIER_TEXT[run.tier]]
     if curve is not None and curve.statement:
         told.append(f"declared in {curve.statement}")
     return "; ".join(text for text in told if text)
@@ -240,6 +246,7 @@ def _approach(run: RunRecord) -> Approach:
         None if curve.failure_probability is None else curve.n,
         curve.failure_probability,
         remark_of(run),
+        run.notes,
     )
 
 

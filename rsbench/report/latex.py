@@ -128,7 +128,7 @@ def _caption(board: Leaderboard, group: Group, version: str) -> str:
 
 
 def _remarks(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    told = [(row.approach.title, row.approach.remark) for row in rows if row.approach.remark]
+    told = [(row.approach.title, row.approach.caveats) for row in rows if row.approach.caveats]
     return list(dict.fromkeys(told))
 
 

@@ -50,8 +50,13 @@ class Row:
 
     @property
     def seeds_label(self) -> str:
-        """How many seeds stand behind the numbers: "3 seeds", or "2 to 3 seeds" where it differs between them."""
+        """How many seeds stand behind the numbers: "3 seeds", or "2 to 3 seeds" where it differs between them.
+
+        Empty where no seed is known.
+        """
         counts = sorted({len(cell.configuration.seeds) for cell in self.all_cells})
+        if counts == [0]:
+            return ""
         return count_text(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
 
 

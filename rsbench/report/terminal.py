@@ -95,8 +95,9 @@ def _method(row: Row, group: Group, board: Leaderboard) -> Text:
     elif board.select_best:
         below = [drawn]
     if board.select_best:
-        below[-1] += f" · {row.seeds_label}"
-    return Text.assemble(approach.title, *((f"\n{line}", "dim") for line in (*below, approach.variant) if line))
+        below[-1] += f" · {row.seeds_label}" if row.seeds_label else ""
+    below += [line for line in (approach.remark, approach.variant) if line]
+    return Text.assemble(approach.title, *((f"\n{line}", "dim") for line in below))
 
 
 def _run_cells(row: Row) -> list[str]:
@@ -130,7 +131,8 @@ def _theorems(board: Leaderboard) -> Table:
 def _facts(board: Leaderboard, row: Row) -> str:
     theorem = row.approach.theorem
     ball = f"{theorem.ball} {board.norm} ball, {row.approach.threat_model}"
-    return f"{theorem.name}: {theorem.source}; {ball}; needs {theorem.condition}; {row.approach.budget}"
+    caveats = f"; {row.approach.caveats}" if row.approach.caveats else ""
+    return f"{theorem.name}: {theorem.source}; {ball}; needs {theorem.condition}; {row.approach.budget}{caveats}"
 
 
 def _legend(board: Leaderboard) -> Text:

@@ -119,9 +119,3 @@ def test_an_import_is_asked_for_as_it_was() -> None:
 def test_an_import_of_another_method_says_its_theorem_and_measure() -> None:
     _, asked, _ = imported(method="denoised")
     assert (asked["certificate"], asked["measure"]) == ("cohen", "gaussian")
-
-
-def test_a_budget_that_was_inferred_is_not_claimed() -> None:
-    _, asked, needs = imported(budget_inferred=True, n_select=None)
-    assert asked["n0"] is asked["n"] is asked["alpha"] is None
-    assert "n 100,000 and α 0.001 were inferred" in needs[1]

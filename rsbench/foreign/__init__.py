@@ -1,0 +1,1 @@
+"""Results that others computed: their files in, records of imported runs out."""
