@@ -50,6 +50,9 @@ def certify(
     data_root: o.DataRoot = None,
     config: o.Config = None,
     db: o.Database = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Certify a checkpoint that guesses on the first look too.")
+    ] = False,
     dry_run: o.DryRun = False,
     json: o.Json = False,
 ) -> None:
@@ -74,6 +77,7 @@ def certify(
     from rsbench.jobs.certify import CertifyOptions, choose_checkpoints, plan_run, run_certification
     from rsbench.jobs.checkpoints import Foreign
     from rsbench.jobs.estimate import estimate_runs
+    from rsbench.jobs.preflight import check_above_chance
     from rsbench.store.store import Store
 
     data = load_dataset(chosen_dataset, settings.path("data_root", data_root))
@@ -103,6 +107,10 @@ def certify(
         if dry_run:
             tell_estimate(estimate_runs(store, planned, workers=worker_count), json)
             return
+        if not force:
+            for plan in planned:
+                if store.find_run(plan.spec.fingerprint()) is None:
+                    check_above_chance(plan.checkpoint, data, plan.spec.images)
     with Store.create_or_open(location) as store:
         finished = run_certification(store, data, planned, workers=worker_count, watcher=ProgressLine())
     tell_finished(finished, json)

@@ -13,6 +13,7 @@ class Stage(IntEnum):
     SELECT = 0
     ESTIMATE = 1
     TRAIN = 2
+    PREFLIGHT = 3
 
 
 class KeyedRandom:
