@@ -42,15 +42,14 @@ def leaderboard(
         incomplete = len(store.incomplete_runs(dataset))
         known = store.dataset_names()
         figures = store.reported(dataset)
-    if dataset is not None and not runs and dataset not in known:
+    if dataset is not None and not runs and dataset not in known and not figures:
         raise UsageError(f"no sealed run on {dataset!r}: there are runs on {', '.join(known) or 'no data set yet'}")
     board = build(runs, norm=norm, radii=radii, incomplete=incomplete, select_best=not all_runs)
-    papers = reported_tables(
-        figures, datasets=[group.protocol.dataset for group in board.groups], norm=norm, radii=radii
-    )
+    shown = [group.protocol.dataset for group in board.groups] if dataset is None else [dataset]
+    papers = reported_tables(figures, datasets=shown, norm=norm, radii=radii)
     if json:
         print_json(leaderboard_json(board) | {"reported": [reported_json(table) for table in papers]})
     elif csv:
         leaderboard_frame(board).to_csv(sys.stdout, index=False)
     else:
-        print_rich(leaderboard_table(board), *map(reported_text, papers))
+        print_rich(leaderboard_table(board), *(part for table in papers for part in ("", reported_text(table))))

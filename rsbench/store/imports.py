@@ -6,7 +6,7 @@ import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
 from rsbench.errors import StoreError, UsageError
-from rsbench.records import ImportedRun
+from rsbench.records import ImageColumns, ImportedRun
 from rsbench.specs import canonical_json
 from rsbench.store import tables as t
 from rsbench.store.images import add_images, read_images
@@ -22,8 +22,11 @@ class ImportOutcome:
     new: bool
 
 
-def import_run(connection: Connection, imported: ImportedRun) -> ImportOutcome:
-    """Add a run and seal it. Raises UsageError and StoreError as `Writer.import_runs` says."""
+def import_run(connection: Connection, imported: ImportedRun, newest: dict[str, ImageColumns]) -> ImportOutcome:
+    """Add a run and seal it. `newest`: the images of the run before it on the same data set, by its fingerprint.
+
+    Raises UsageError and StoreError as `Writer.import_runs` says.
+    """
     run, spec, fingerprint = t.certification_run, imported.spec, imported.spec.fingerprint()
     same = select(run.c.fingerprint).where(run.c.content_sha256 == spec.content_sha256)
     known = connection.scalars(same).all()
@@ -35,7 +38,7 @@ def import_run(connection: Connection, imported: ImportedRun) -> ImportOutcome:
             "see rsbench show, and give the same options"
         )
     record_dataset(connection, imported.dataset)
-    _check_labels(connection, imported)
+    _check_labels(connection, imported, newest)
     run_id = inserted_id(
         connection,
         insert(run).values(
@@ -65,17 +68,19 @@ def import_run(connection: Connection, imported: ImportedRun) -> ImportOutcome:
     add_images(connection, run_id, imported.images)
     # A radius at a σ that was chosen for the image is no certificate of one classifier.
     seal_run(connection, run_id, "exploratory" if spec.data_dependent else "declared")
+    newest[imported.dataset.fingerprint] = imported.images
     return ImportOutcome(fingerprint, new=True)
 
 
-def _check_labels(connection: Connection, imported: ImportedRun) -> None:
+def _check_labels(connection: Connection, imported: ImportedRun, newest: dict[str, ImageColumns]) -> None:
     """Raises StoreError when the newest run on the same data set knows another label of an image."""
-    run, images = t.certification_run, imported.images
-    newest = select(func.max(run.c.id)).where(run.c.dataset_fingerprint == imported.dataset.fingerprint)
-    other_id = connection.scalar(newest)
-    if other_id is None:
-        return
-    other = read_images(connection, other_id, with_votes=False)
+    run, images, fingerprint = t.certification_run, imported.images, imported.dataset.fingerprint
+    other = newest.get(fingerprint)
+    if other is None:
+        other_id = connection.scalar(select(func.max(run.c.id)).where(run.c.dataset_fingerprint == fingerprint))
+        if other_id is None:
+            return
+        other = read_images(connection, other_id, with_votes=False)
     _, here, there = np.intersect1d(images.index_N, other.index_N, assume_unique=True, return_indices=True)
     if (wrong := images.label_N[here] != other.label_N[there]).any():
         first = np.flatnonzero(wrong)[0]

@@ -190,7 +190,8 @@ class Writer:
         the same name are not the same.
         """
         with translated(self.engine), self.engine.begin() as connection:
-            return [import_run(connection, run) for run in runs]
+            newest: dict[str, ImageColumns] = {}
+            return [import_run(connection, run, newest) for run in runs]
 
     def record_reported(self, figures: Sequence[ReportedFigure]) -> int:
         """Register what papers print; what is known is nothing. Returns how many figures were new."""
