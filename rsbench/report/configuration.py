@@ -7,7 +7,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
+from functools import lru_cache
 
 from rsbench.errors import StoreError
 from rsbench.methods import METHODS
@@ -17,6 +17,9 @@ from rsbench.specs import Family
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import Certificate
 from rsbench.theory.rounding import radius_threshold
+
+# A board asks for the same few radii of every configuration.
+_threshold = lru_cache(maxsize=1024)(radius_threshold)
 
 
 @dataclass(frozen=True)
@@ -125,12 +128,12 @@ class Configuration:
         return sample_spread([count / self.images for count in self._certified(radius)])
 
     def _certified(self, radius: str) -> list[int]:
-        threshold, at_least = radius_threshold(radius), self.approach.theorem.ball == "closed"
+        threshold, at_least = _threshold(radius), self.approach.theorem.ball == "closed"
         return [curve_of(run).certified[threshold][at_least] for run in self.runs]
 
     def _mean(self, counts: Iterable[int]) -> float:
         # One division of whole numbers gives the float nearest to the mean, which can then be rounded down exactly.
-        return float(Fraction(sum(counts), self.images * len(self.runs)))
+        return sum(counts) / (self.images * len(self.runs))
 
 
 def configurations(runs: Sequence[RunRecord]) -> list[Configuration]:
@@ -201,9 +204,12 @@ TIER_TEXT: Mapping[Tier, str] = {
 
 
 def remark_of(run: RunRecord) -> str:
-    """Where the numbers of a curve come from, empty where the run measured them and declared them beforehand."""
+    """Where the numbers of a curve come from, empty where the run measured them and declared them beforehand.
+
+    That another run reproduced it is no part of this: such a run is averaged with its seeds as any other.
+    """
     curve = run.curve
-    told = [TIER_TEXT[run.tier]]
+    told = [] if run.tier == "reproduced" else [TIER_TEXT[run.tier]]
     if curve is not None and curve.statement:
         told.append(f"declared in {curve.statement}")
     return "; ".join(text for text in told if text)
@@ -229,10 +235,12 @@ def _approaches(runs: Sequence[RunRecord]) -> list[Approach]:
     recipes: dict[Approach, set[str]] = defaultdict(set)
     for approach, run in zip(plain, runs, strict=True):
         recipes[approach].add(run.recipe)
-    return [
-        approach if len(recipes[approach]) == 1 else replace(approach, variant=_recipe_label(run.recipe))
-        for approach, run in zip(plain, runs, strict=True)
-    ]
+    named = {
+        (approach, recipe): approach if len(several) == 1 else replace(approach, variant=_recipe_label(recipe))
+        for approach, several in recipes.items()
+        for recipe in several
+    }
+    return [named[approach, run.recipe] for approach, run in zip(plain, runs, strict=True)]
 
 
 def _approach(run: RunRecord) -> Approach:

@@ -2,12 +2,11 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Float, Row, case, column, func, select, values
 
 from rsbench.errors import UsageError
 from rsbench.records import (
@@ -30,6 +29,8 @@ from rsbench.store.curves import certified_at, steps_of
 from rsbench.store.engine import translated
 from rsbench.store.images import read_image_blocks, read_images
 
+_Record = TypeVar("_Record", RunRecord, CurveRecord)
+
 
 class Queries:
     """The reading half of the store. Every method raises StoreError when the database fails."""
@@ -46,24 +47,20 @@ class Queries:
             condition &= t.dataset.c.name == dataset
         if not exploratory:
             condition &= t.certified_curve.c.standing == "declared"
-        return self._runs(condition)
+        return self._runs(condition, t.certification_run.c.image_count)
 
     def with_certified(self, runs: Sequence[RunRecord], at: Sequence[float]) -> list[RunRecord]:
         """Sealed runs with the values of their curves at some radii."""
-        certified: dict[int, dict[float, tuple[int, int]]] = defaultdict(dict)
         with translated(self.engine), self.engine.connect() as connection:
-            for threshold in set(at):
-                for curve_id, counts in _counts(connection, [run.curve.id for run in runs if run.curve], threshold):
-                    certified[curve_id][threshold] = counts
+            certified = _certified(connection, [run.curve.id for run in runs if run.curve], sorted(set(at)))
         return [
-            replace(run, curve=replace(run.curve, certified=certified[run.curve.id])) if run.curve else run
-            for run in runs
+            _with(run, curve=_with(run.curve, certified=certified[run.curve.id])) if run.curve else run for run in runs
         ]
 
     def incomplete_runs(self, dataset: str | None = None) -> list[RunRecord]:
         """Runs that were begun and not sealed."""
         condition = t.certification_run.c.state != "sealed"
-        return self._runs(condition if dataset is None else condition & (t.dataset.c.name == dataset))
+        return self._runs(condition if dataset is None else condition & (t.dataset.c.name == dataset), _counted())
 
     def run(self, prefix: str) -> RunRecord:
         """The run whose fingerprint begins with `prefix`, with its own curve.
@@ -92,7 +89,7 @@ class Queries:
             curves = connection.execute(select(curve).where(curve.c.run_id == run_id).order_by(curve.c.id)).all()
             return RunDetails(
                 provenances=tuple(Provenance(**json.loads(text)) for text in connection.scalars(told)),
-                curves=tuple(_curve_record(row, row.id) for row in curves),
+                curves=tuple(_curve_record(row._asdict()) for row in curves),
             )
 
     def steps(self, curve_ids: Sequence[int]) -> dict[int, Steps]:
@@ -209,14 +206,14 @@ class Queries:
 
     def _primary(self, condition: ColumnElement[bool]) -> list[RunRecord]:
         """Runs with their own curve, where they have one yet."""
-        curve = t.certified_curve.c
-        return self._runs(condition & (curve.is_primary | curve.id.is_(None)))
-
-    def _runs(self, condition: ColumnElement[bool]) -> list[RunRecord]:
-        run, curve, result = t.certification_run, t.certified_curve, t.image_result
-        counted = select(func.count()).where(result.c.run_id == run.c.id).correlate(run).scalar_subquery()
+        run, curve = t.certification_run.c, t.certified_curve.c
         # Only the rows of an open run are counted.
-        done = case((run.c.state == "sealed", run.c.image_count), else_=counted).label("done")
+        done = case((run.state == "sealed", run.image_count), else_=_counted())
+        return self._runs(condition & (curve.is_primary | curve.id.is_(None)), done)
+
+    def _runs(self, condition: ColumnElement[bool], done: ColumnElement[int]) -> list[RunRecord]:
+        """Runs with their curves. `done`: how many images of a run are there."""
+        run, curve = t.certification_run, t.certified_curve
         joined = (
             run.join(t.dataset)
             .outerjoin(t.checkpoint, t.checkpoint.c.sha256 == run.c.checkpoint_sha256)
@@ -224,39 +221,53 @@ class Queries:
         )
         of_curve = [column.label(f"curve_{column.name}") for column in curve.c]
         query = (
-            select(*run.c, done, t.checkpoint.c.seed.label("training_seed"), *of_curve)
+            select(*run.c, done.label("done"), t.checkpoint.c.seed.label("training_seed"), *of_curve)
             .select_from(joined)
             .where(condition)
             .order_by(run.c.id, curve.c.id)
         )
         with translated(self.engine), self.engine.connect() as connection:
             datasets = {row.fingerprint: _dataset_info(row) for row in connection.execute(select(t.dataset))}
-            rows = connection.execute(query).all()
+            found = connection.execute(query)
+            names = tuple(found.keys())
+            # Of a dictionary each value costs a tenth of what it costs of a row.
+            rows = [dict(zip(names, row, strict=True)) for row in found]
             annotations = _annotations(connection)
-        return [_run_record(row, datasets[row.dataset_fingerprint], annotations[row.id]) for row in rows]
+        return [_run_record(row, datasets[row["dataset_fingerprint"]], annotations[row["id"]]) for row in rows]
 
 
-def _counts(
-    connection: Connection, curve_ids: Sequence[int], threshold: float
-) -> Iterator[tuple[int, tuple[int, int]]]:
-    """How many images of each curve have a radius larger than a threshold, and at least as large."""
-    curve, block, below = t.certified_curve, t.curve_block, t.curve_block.alias("below")
-    last = (
-        select(func.max(below.c.first_radius))
-        .where(below.c.curve_id == curve.c.id, below.c.first_radius <= threshold)
-        .correlate(curve)
-        .scalar_subquery()
-    )
-    query = (
-        select(block.c.curve_id, block.c.above, block.c.radii, block.c.counts)
-        .select_from(curve.join(block, (block.c.curve_id == curve.c.id) & (block.c.first_radius == last)))
-        .where(curve.c.id.in_(curve_ids))
-    )
-    rows = connection.execute(query).all()
-    if rows:
-        above_C = np.array([row.above for row in rows], dtype=np.int64)
-        counts = certified_at(threshold, above_C, [(row.radii, row.counts) for row in rows])
-        yield from zip([row.curve_id for row in rows], counts, strict=True)
+def _counted() -> ColumnElement[int]:
+    """How many images of a run have a row."""
+    run, result = t.certification_run, t.image_result
+    return select(func.count()).where(result.c.run_id == run.c.id).correlate(run).scalar_subquery()
+
+
+def _certified(
+    connection: Connection, curve_ids: Sequence[int], thresholds: Sequence[float]
+) -> dict[int, dict[float, tuple[int, int]]]:
+    """How many images of each curve have a radius larger than each threshold, and at least as large."""
+    curve, block = t.certified_curve, t.curve_block
+    at = values(column("threshold", Float), name="at").data([(threshold,) for threshold in thresholds]).cte()
+
+    def of_last(wanted: ColumnElement[Any]) -> ColumnElement[Any]:
+        # A join to the block would let PostgreSQL read all blocks there are.
+        last = select(wanted).where(block.c.curve_id == curve.c.id, block.c.first_radius <= at.c.threshold)
+        return last.order_by(block.c.first_radius.desc()).limit(1).correlate(curve, at).scalar_subquery()
+
+    query = select(
+        at.c.threshold, curve.c.id, of_last(block.c.above), of_last(block.c.radii), of_last(block.c.counts)
+    ).select_from(at.join(curve, curve.c.id.in_(curve_ids)))
+    certified: dict[int, dict[float, tuple[int, int]]] = {curve_id: {} for curve_id in curve_ids}
+    rows: dict[float, list[Row[*tuple[Any, ...]]]] = defaultdict(list)
+    for row in connection.execute(query) if curve_ids and thresholds else ():
+        rows[row[0]].append(row)
+    for threshold, found in rows.items():
+        _, id_C, above_C, radii_C, counts_C = zip(*found, strict=True)
+        blocks = list(zip(radii_C, counts_C, strict=True))
+        counted = certified_at(threshold, np.array(above_C, dtype=np.int64), blocks)
+        for curve_id, counts in zip(id_C, counted, strict=True):
+            certified[curve_id][threshold] = counts
+    return certified
 
 
 def _annotations(connection: Connection) -> dict[int, tuple[Annotation, ...]]:
@@ -284,50 +295,53 @@ def _dataset_info(row: Row[*tuple[Any, ...]]) -> DatasetInfo:
     )
 
 
-def _run_record(
-    row: Row[*tuple[Any, ...]],
-    dataset: DatasetInfo,
-    annotations: tuple[Annotation, ...],
-) -> RunRecord:
+def _run_record(row: Mapping[str, Any], dataset: DatasetInfo, annotations: tuple[Annotation, ...]) -> RunRecord:
     reproduced = any(said.kind == "reproduced" for said in annotations)
     return RunRecord(
-        id=row.id,
-        fingerprint=row.fingerprint,
-        tier="reproduced" if reproduced else row.tier,
-        method=row.method,
-        family=row.family,
+        id=row["id"],
+        fingerprint=row["fingerprint"],
+        tier="reproduced" if reproduced else row["tier"],
+        method=row["method"],
+        family=row["family"],
         dataset=dataset,
-        checkpoint_sha256=row.checkpoint_sha256,
-        certificate=row.certificate,
-        procedure=row.procedure,
-        sigma=row.sigma,
-        seed=row.seed,
-        training_seed=row.training_seed,
-        n_select=row.n_select,
-        n_estimate=row.n_estimate,
-        failure_probability=row.failure_probability,
-        images=row.images,
-        image_count=row.image_count,
-        done=row.done,
-        recipe=row.recipe,
-        spec_json=row.spec,
-        source=row.source,
-        notes=tuple(row.notes.splitlines()) if row.notes else (),
-        created_at=row.created_at,
-        worker_seconds=row.worker_seconds,
-        sealed_at=row.sealed_at,
-        seal=row.seal,
-        curve=None if row.curve_id is None else _curve_record(row, row.curve_id, "curve_"),
+        checkpoint_sha256=row["checkpoint_sha256"],
+        certificate=row["certificate"],
+        procedure=row["procedure"],
+        sigma=row["sigma"],
+        seed=row["seed"],
+        training_seed=row["training_seed"],
+        n_select=row["n_select"],
+        n_estimate=row["n_estimate"],
+        failure_probability=row["failure_probability"],
+        images=row["images"],
+        image_count=row["image_count"],
+        done=row["done"],
+        recipe=row["recipe"],
+        spec_json=row["spec"],
+        source=row["source"],
+        notes=tuple(row["notes"].splitlines()) if row["notes"] else (),
+        created_at=row["created_at"],
+        worker_seconds=row["worker_seconds"],
+        sealed_at=row["sealed_at"],
+        seal=row["seal"],
+        curve=None if row["curve_id"] is None else _curve_record(row, "curve_"),
         annotations=annotations,
     )
 
 
-def _curve_record(row: Row[*tuple[Any, ...]], curve_id: int, prefix: str = "") -> CurveRecord:
+def _curve_record(row: Mapping[str, Any], prefix: str = "") -> CurveRecord:
     names = (
-        "certificate", "procedure", "n", "failure_probability", "standing", "statement", "is_primary", "correct",
+        "id", "certificate", "procedure", "n", "failure_probability", "standing", "statement", "is_primary", "correct",
         "abstained", "average_certified_radius",
     )  # fmt: skip
-    values = {name: getattr(row, prefix + name) for name in names}
+    values = {name: row[prefix + name] for name in names}
     # The key of a curve cannot be null.
     values["failure_probability"] = values["failure_probability"] or None
-    return CurveRecord(id=curve_id, **values)
+    return CurveRecord(**values)
+
+
+def _with(record: _Record, **changes: object) -> _Record:
+    """What `dataclasses.replace` does, in a sixth of its time: a board changes every record that it reads."""
+    changed = object.__new__(type(record))
+    vars(changed).update(vars(record), **changes)
+    return changed
