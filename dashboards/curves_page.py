@@ -3,9 +3,13 @@
 import streamlit as st
 
 from dashboards.filters import Filters
+from dashboards.headings import show_heading
+from dashboards.withheld import show_withheld
+from rsbench.report.annotations import ranked
 from rsbench.report.charts import curve_chart
-from rsbench.report.curves import curve_frame
+from rsbench.report.curves import MOST_WITH_RUNS, curve_frame, uncrowded
 from rsbench.report.numbers import plain_markdown
+from rsbench.report.protocol import EXPLORATORY
 from rsbench.report.runs import Report
 from rsbench.report.tables import curve_table
 
@@ -24,16 +28,18 @@ INTRODUCTION = (
 
 def show(report: Report, chosen: Filters) -> None:
     """Draw the page below its filters."""
-    runs = chosen.apply(report.sealed)
-    frame = curve_frame(runs, chosen.norm, report.steps(runs))
+    matching = chosen.apply(report.sealed)
+    runs = chosen.shown(report.sealed)
+    frame = curve_frame(runs, chosen.norm, report.steps(ranked(runs)))
     if frame.empty:
-        st.info(
-            f"No sealed run with a certificate for {chosen.norm} matches these filters.",
-            icon=":material/filter_alt_off:",
-        )
+        chosen.say_nothing_matches([] if chosen.exploratory else ranked(matching))
     for group, curves in frame.groupby("group", sort=True):
-        heading, _, rest = str(group).partition(" · ")
-        st.subheader(plain_markdown(heading), anchor=False)
-        st.caption(rest)
-        st.altair_chart(curve_chart(curves), width="stretch", alt=f"Certified accuracy over the radius: {group}")
+        told, exploratory = str(group).removesuffix(f" · {EXPLORATORY}"), str(group).endswith(EXPLORATORY)
+        dataset, _, described = told.partition(" · ")
+        show_heading(dataset, plain_markdown(described), exploratory=exploratory)
+        drawn = uncrowded(curves)
+        if len(drawn) < len(curves):
+            st.caption(f"More than {MOST_WITH_RUNS} curves: each is a mean over seeds, and single seeds are left out.")
+        st.altair_chart(curve_chart(drawn), width="stretch", alt=f"Certified accuracy over the radius: {group}")
         st.dataframe(curve_table(curves), hide_index=True, height=280, column_config=_COLUMNS)
+    show_withheld(runs)

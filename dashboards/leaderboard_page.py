@@ -1,8 +1,13 @@
 """The leaderboard."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from dashboards.filters import Filters
+from dashboards.headings import show_heading
+from dashboards.withheld import show_withheld
+from rsbench.report.annotations import ranked
 from rsbench.report.leaderboard import SELECTED_ON_TEST, Leaderboard, leaderboard, leaderboard_frame
 from rsbench.report.numbers import DEFAULT_RADII, count_text, plain_markdown, split_radii
 from rsbench.report.reported import REPORTED_TITLE, ReportedTable, reported_tables
@@ -25,38 +30,48 @@ def show(report: Report, chosen: Filters) -> None:
         )  # fmt: skip
         each_run = st.toggle("Every run in a row of its own", key="all", bind="query-params")
     asked = split_radii(radii)
+    matching, runs = chosen.apply(report.sealed), chosen.shown(report.sealed)
     board = leaderboard(
-        report.certified(chosen.apply(report.sealed), asked),
+        report.certified(ranked(runs), asked),
         norm=chosen.norm,
         radii=asked,
         incomplete=len(chosen.apply(report.incomplete)),
         select_best=not each_run,
     )
+    datasets = [group.protocol.dataset for group in board.groups]
+    wanted = [*datasets, *report.reported_datasets] if chosen.dataset is None else [chosen.dataset]
+    papers = reported_tables(report.reported, datasets=wanted, norm=chosen.norm, radii=asked)
     if board.groups:
-        _groups(board, report)
+        _groups(board, papers)
     else:
-        st.info(
-            f"No sealed run with a certificate for {chosen.norm} matches these filters.",
-            icon=":material/filter_alt_off:",
-        )
-    for line in board.withheld:
-        st.caption(plain_markdown(line[0].upper() + line[1:]) + r"\.")
+        chosen.say_nothing_matches([] if chosen.exploratory else ranked(matching))
+    for table in papers:
+        if table.dataset not in datasets:
+            st.subheader(plain_markdown(table.dataset), anchor=False)
+            st.caption("Nothing that was measured on it matches the filters.")
+            _papers(table, expanded=True)
+    if board.groups:
+        _below(board)
+    show_withheld(runs)
     if board.incomplete:
         verb = "is" if board.incomplete == 1 else "are"
         st.caption(f"{count_text(board.incomplete, 'run')} {verb} incomplete and not shown.")
 
 
-def _groups(board: Leaderboard, report: Report) -> None:
+def _groups(board: Leaderboard, papers: Sequence[ReportedTable]) -> None:
     datasets = [group.protocol.dataset for group in board.groups]
-    papers = reported_tables(report.reported, datasets=datasets, norm=board.norm, radii=board.radii)
     for number, group in enumerate(board.groups):
-        st.subheader(plain_markdown(group.protocol.dataset), anchor=False)
-        st.caption(f"{group.protocol.images_label} · data `{group.protocol.fingerprint[:12]}`")
+        protocol = group.protocol
+        described = f"{protocol.images_label} · data `{protocol.fingerprint[:12]}`"
+        show_heading(protocol.dataset, described, exploratory=protocol.exploratory)
         st.table(board_table(board, group), border="horizontal")
         for table in papers:
             # Below the last group of its data set.
-            if table.dataset == group.protocol.dataset and table.dataset not in datasets[number + 1 :]:
+            if table.dataset == protocol.dataset and table.dataset not in datasets[number + 1 :]:
                 _papers(table)
+
+
+def _below(board: Leaderboard) -> None:
     st.caption(_legend(board))
     if board.any_selected:
         st.caption(rf"\* {SELECTED_ON_TEST}.")
@@ -72,8 +87,9 @@ def _groups(board: Leaderboard, report: Report) -> None:
     )
 
 
-def _papers(table: ReportedTable) -> None:
-    with st.expander(f"{REPORTED_TITLE}: {plain_markdown(table.dataset)}, {table.norm}", icon=":material/article:"):
+def _papers(table: ReportedTable, *, expanded: bool = False) -> None:
+    title = f"{REPORTED_TITLE}: {plain_markdown(table.dataset)}, {table.norm}"
+    with st.expander(title, icon=":material/article:", expanded=expanded):
         st.table(reported_markdown(table), border="horizontal")
         st.caption("  \n".join(map(plain_markdown, reported_notes(table))))
 

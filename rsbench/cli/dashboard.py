@@ -19,7 +19,7 @@ def dashboard(
     ] = "127.0.0.1",
     db: o.Database = None,
 ) -> None:
-    """Serve the leaderboard and the certified-accuracy curves until Ctrl-C."""
+    """Serve the leaderboard, the curves and other certificates of every run until Ctrl-C."""
     if not 1 <= port <= 65535:
         raise UsageError(f"--port {port}: give a number from 1 to 65535")
     from rsbench.store.location import location_name

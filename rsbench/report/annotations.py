@@ -15,12 +15,16 @@ def ranked(runs: Iterable[RunRecord]) -> list[RunRecord]:
     return [run for run in runs if not is_withheld(run)]
 
 
+def withheld_runs(runs: Iterable[RunRecord]) -> list[RunRecord]:
+    """The runs that must not be ranked, each once."""
+    return list({run.fingerprint: run for run in runs if is_withheld(run)}.values())
+
+
 def withheld_lines(runs: Sequence[RunRecord]) -> list[str]:
     """Why the runs that are not ranked are not, a line for each annotation."""
-    seen = {run.fingerprint: run for run in runs if is_withheld(run)}
     return [
         f"run {run.fingerprint[:12]} ({run.method}, σ {run.sigma:g}) is not ranked: {annotation_text(said)}"
-        for run in seen.values()
+        for run in withheld_runs(runs)
         for said in run.annotations
         if said.kind != "reproduced"
     ]

@@ -1,7 +1,8 @@
 """Charts of frames. They draw what they are given: no number is computed here, and none is rounded up."""
 
+import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import altair as alt
 import numpy as np
@@ -14,6 +15,15 @@ from rsbench.report.numbers import percent_down, radius_text, sigma_text
 # else is drawn; methods of another origin share the last one.
 METHOD_COLOURS = {"cohen": "#0072B2", "uniform": "#E69F00", "ssn": "#009E73", "dssn": "#CC3F7F"}
 OTHER_COLOUR = "#555555"
+_MOST_HOVERED = 2_000
+_CONFIG: dict[str, Any] = {
+    "view": {"strokeWidth": 0},
+    "axis": {"gridColor": "#e8eaed", "domainColor": "#9aa0a6", "tickColor": "#9aa0a6", "titlePadding": 10},
+    "legend": {"symbolStrokeWidth": 2.5, "symbolSize": 260, "titleFontWeight": "bold", "rowPadding": 4},
+}
+_ACCURACY_TITLE = "certified accuracy"
+_TOOLTIPS = {"sigma": "σ", "radius_text": "radius", "accuracy_text": _ACCURACY_TITLE}
+_PAIRED_TOOLTIP = ("line", "curve", "radius_text", "accuracy_text")
 _DASHES = ([1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [4, 6], [1, 4])
 
 
@@ -24,37 +34,77 @@ def curve_chart(frame: pd.DataFrame, *, height: int = 440) -> alt.LayerChart:
     the nearest point of a mean. Raises ValueError when the frame is empty.
     """
     layers = curve_lines(frame)
-    means = alt.Chart(_drawn(frame[frame["line"] == "mean"], frame))
+    # Only what can be hovered over needs its numbers as text.
+    of_means = frame[frame["line"] == "mean"]
+    # A browser keeps a cell around each point to find the nearest: more of them than this make it slow.
+    of_means = of_means.iloc[:: -(-len(of_means) // _MOST_HOVERED)]
+    means = alt.Chart(_drawn(of_means, frame).assign(**_texts(of_means)))
     x, y = _axes(frame["norm"].iloc[0], frame["radius"])
     points, tooltip = means.encode(x=x, y=y, color=_colour(frame)), ["method", "sigma", "seeds", "budget"]
     return _styled([*layers, _hover(points, tooltip)], height)
 
 
-def paired_chart(frame: pd.DataFrame, norm: str, colour: str, *, height: int = 380) -> alt.LayerChart:
-    """Two curves of one run, of a frame made by `live_frame`: the first broad and grey, the second over it."""
-    furthest = _furthest(frame["radius"])
-    drawn = _within(frame, furthest).assign(**_texts(frame))
-    x, y = _axes(norm, frame["radius"])
-    lines = list(dict.fromkeys(frame["line"]))
-    scale = alt.Scale(domain=lines, range=["#9aa0a6", colour])
-    legend = alt.Legend(title=None, symbolType="stroke", symbolOpacity=1.0, orient="top", labelLimit=400)
-    which = alt.Color("line:N", scale=scale, legend=legend)
-    layers: list[alt.Chart] = []
-    for line, width in zip(lines, (4.5, 2.0), strict=True):
-        part = drawn[drawn["line"] == line]
-        drawn_line = alt.Chart(part).mark_line(interpolate=_step(part["ball"].iloc[0]), strokeWidth=width)
-        layers.append(drawn_line.encode(x=x, y=y, color=which, order="radius:Q"))
-    return _styled([*layers, _hover(alt.Chart(drawn).encode(x=x, y=y, color=which), ["line", "curve"])], height)
+def paired_chart(
+    frame: pd.DataFrame, norm: str, colour: str, *, height: int = 380
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Two curves of one run, of a frame made by `live_frame`: the first broad and grey, the second over it.
+
+    Returns the points and the Vega-Lite specification that draws them. It is written by hand because it is drawn anew
+    at every click, and Altair's checks take longer than everything else.
+    """
+    lines, step = list(dict.fromkeys(frame["line"])), _step(frame["ball"].iloc[0])
+    # The axis is that of the first curve, longer by whole tenths where the second needs it: it seldom moves under the
+    # eyes, and a chart whose specification stays gets its new points in a fraction of the time.
+    first = _furthest(frame.loc[frame["line"] == lines[0], "radius"])
+    tenths = math.ceil(round(10.0 * (_furthest(frame["radius"]) / first - 1.0), 6))
+    furthest = first * (1.0 + 0.1 * tenths)
+    encoding = {
+        "x": {
+            "field": "radius",
+            "type": "quantitative",
+            "title": _radius_title(norm),
+            "scale": {"nice": False, "zero": True, "domainMax": furthest},
+        },
+        "y": {
+            "field": "certified_accuracy",
+            "type": "quantitative",
+            "title": _ACCURACY_TITLE,
+            "axis": {"format": "%", "tickCount": 6},
+            "scale": {"domain": [0, 1]},
+        },
+        "color": {
+            "field": "line",
+            "type": "nominal",
+            "scale": {"domain": lines, "range": ["#9aa0a6", colour]},
+            "legend": {"title": None, "symbolType": "stroke", "symbolOpacity": 1, "orient": "top", "labelLimit": 400},
+        },
+    }
+    tooltip = [{"field": name, "type": "nominal", "title": _TOOLTIPS.get(name, name)} for name in _PAIRED_TOOLTIP]
+    layers: list[dict[str, Any]] = [
+        {
+            "transform": [{"filter": {"field": "line", "equal": line}}],
+            "mark": {"type": "line", "interpolate": step, "strokeWidth": width},
+            "encoding": {"order": {"field": "radius", "type": "quantitative"}},
+        }
+        for line, width in zip(lines, (4.5, 2.0), strict=True)
+    ]
+    nearest = {"type": "point", "on": "pointerover", "nearest": True, "clear": "pointerout"}
+    layers.append(
+        {
+            "params": [{"name": "nearest", "select": nearest}],
+            "mark": {"type": "point", "size": 70, "filled": True},
+            "encoding": {
+                "opacity": {"condition": {"param": "nearest", "empty": False, "value": 1}, "value": 0},
+                "tooltip": tooltip,
+            },
+        }
+    )
+    points = _within(frame, furthest).assign(**_texts(frame))
+    return points, {"height": height, "encoding": encoding, "layer": layers, "config": _CONFIG}
 
 
 def _styled(layers: list[alt.Chart], height: int) -> alt.LayerChart:
-    chart: alt.LayerChart = (
-        alt.layer(*layers)
-        .properties(height=height, width="container")
-        .configure_view(strokeWidth=0)
-        .configure_axis(gridColor="#e8eaed", domainColor="#9aa0a6", tickColor="#9aa0a6", titlePadding=10)
-        .configure_legend(symbolStrokeWidth=2.5, symbolSize=260, titleFontWeight="bold", rowPadding=4)
-    )
+    chart: alt.LayerChart = alt.layer(*layers).properties(height=height, width="container").configure(**_CONFIG)
     return chart
 
 
@@ -91,14 +141,18 @@ def _step(ball: str) -> Literal["step-after", "step-before"]:
 
 def _axes(norm: str, reaching: pd.Series) -> tuple[alt.X, alt.Y]:
     scale = alt.Scale(nice=False, zero=True, domainMax=_furthest(reaching))
-    x = alt.X("radius:Q", title=f"{norm} radius (pixel range [0, 1])", scale=scale)
+    x = alt.X("radius:Q", title=_radius_title(norm), scale=scale)
     y = alt.Y(
         "certified_accuracy:Q",
-        title="certified accuracy",
+        title=_ACCURACY_TITLE,
         axis=alt.Axis(format="%", tickCount=6),
         scale=alt.Scale(domain=[0, 1]),
     )
     return x, y
+
+
+def _radius_title(norm: str) -> str:
+    return f"{norm} radius (pixel range [0, 1])"
 
 
 def _furthest(radii: pd.Series) -> float:
@@ -125,7 +179,7 @@ def _texts(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _names(frame: pd.DataFrame, named: pd.DataFrame) -> pd.Series:
-    """What each curve's method is called among all that are named: with its votes or label where these tell it apart."""
+    """The name of each curve's method among all that are named: with votes or label where these tell it apart."""
     text = frame["title"].astype(str)
     for column in ("budget", "variant"):
         several = named.groupby("title")[column].nunique()
@@ -135,18 +189,20 @@ def _names(frame: pd.DataFrame, named: pd.DataFrame) -> pd.Series:
 
 
 def _drawn(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
-    """What the chart needs of a frame, with its numbers as text for the tooltip."""
-    names = frame[["title", "variant", "budget"]].astype(str)
+    """What the chart needs of a frame."""
+    sigma_texts = frame["sigma"].map({sigma: sigma_text(sigma) for sigma in set(frame["sigma"])})
+    identity = frame["sigma"].astype(str)
+    for column in ("title", "variant", "budget", "line"):
+        identity = identity + "|" + frame[column].astype(str)
     drawn = pd.DataFrame(
         {
             "method": _names(frame, named),
-            "sigma": [sigma_text(sigma) for sigma in frame["sigma"]],
+            "sigma": sigma_texts,
             "line": frame["line"],
-            "identity": names.agg("|".join, axis=1) + "|" + frame["sigma"].astype(str) + "|" + frame["line"],
+            "identity": identity,
             "ball": frame["ball"],
             "radius": frame["radius"],
             "certified_accuracy": frame["certified_accuracy"],
-            **_texts(frame),
             "seeds": frame["seeds"],
             "budget": frame["budget"],
         }
@@ -157,9 +213,8 @@ def _drawn(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
 def _hover(points: alt.Chart, told: list[str]) -> alt.Chart:
     """The point of a chart next to the pointer, and what is told of it: some columns, radius and accuracy."""
     nearest = alt.selection_point(name="nearest", on="pointerover", nearest=True, empty=False, clear="pointerout")
-    titles = {"sigma": "σ", "radius_text": "radius", "accuracy_text": "certified accuracy"}
     columns = [*told[:2], "radius_text", "accuracy_text", *told[2:]]
-    tooltip = [alt.Tooltip(f"{column}:N", title=titles.get(column, column)) for column in columns]
+    tooltip = [alt.Tooltip(f"{column}:N", title=_TOOLTIPS.get(column, column)) for column in columns]
     shown = alt.when(nearest).then(alt.value(1.0)).otherwise(alt.value(0.0))
     drawn: alt.Chart = points.mark_point(size=70, filled=True).encode(opacity=shown, tooltip=tooltip)
     return drawn.add_params(nearest)
@@ -171,12 +226,13 @@ def method_colour(method: str) -> str:
 
 
 def _colour(frame: pd.DataFrame) -> alt.Color:
-    named = pd.DataFrame({"method": frame["method"], "name": _names(frame, frame)}).drop_duplicates()
-    order = {method: place for place, method in enumerate(_in_table_order(set(named["method"])))}
+    columns = {"method": frame["method"], "title": frame["title"], "name": _names(frame, frame)}
+    # A method's own certificate comes before the titles that name another.
+    named = pd.DataFrame(columns).drop_duplicates().sort_values(["title", "name"])
     colours = {
         name: shade
-        for method in sorted(set(named["method"]), key=order.__getitem__)
-        for name, shade in _shades(method, sorted(named.loc[named["method"] == method, "name"]))
+        for method in _in_table_order(set(named["method"]))
+        for name, shade in _shades(method, named.loc[named["method"] == method, "name"].tolist())
     }
     legend = alt.Legend(symbolType="stroke", symbolOpacity=1.0, labelLimit=320)
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from rsbench.report.protocol import Protocol, protocol_of
 from rsbench.theory.metrics import Ball, certified_counts
 
 MOST_STEPS = 200
+MOST_WITH_RUNS = 24
 
 CURVE_COLUMNS = (
     "group", "dataset", "images", "method", "title", "variant", "certificate", "norm", "ball", "budget", "sigma",
@@ -39,13 +41,28 @@ def curve_frame(runs: Sequence[RunRecord], norm: str, steps: Mapping[int, Steps]
     for run in ranked(runs):
         if norm in certificate_of(run).norms:
             by_protocol[protocol_of(run)].append(run)
-    frames = [
-        frame
+    lines = [
+        line
         for protocol, members in by_protocol.items()
         for configuration in configurations(members)
-        for frame in _configuration_frames(configuration, protocol, norm, steps)
+        for line in _lines(configuration, protocol, norm, steps)
     ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(CURVE_COLUMNS))
+    if not lines:
+        return pd.DataFrame(columns=list(CURVE_COLUMNS))
+    # One frame of all lines: hundreds of small ones would take seconds to put together.
+    facts = pd.DataFrame([line.facts for line in lines])
+    frame = facts.loc[facts.index.repeat([len(line.radii) for line in lines])].reset_index(drop=True)
+    frame["radius"] = np.concatenate([line.radii for line in lines])
+    frame["certified_accuracy"] = np.concatenate([line.values for line in lines])
+    return frame[list(CURVE_COLUMNS)]
+
+
+def uncrowded(frame: pd.DataFrame) -> pd.DataFrame:
+    """The curves without those of single runs, where so many means are to be drawn that these would hide them."""
+    is_mean = frame["line"] == "mean"
+    # Every line begins at radius 0 once.
+    crowded = int((is_mean & (frame["radius"] == 0.0)).sum()) > MOST_WITH_RUNS
+    return frame[is_mean] if crowded else frame
 
 
 def step_curve(runs: Sequence[RunRecord], steps: Mapping[int, Steps]) -> tuple[FloatArray, FloatArray]:
@@ -79,29 +96,23 @@ def _thinned(radii: FloatArray, values: FloatArray, ball: Ball) -> tuple[FloatAr
     return radii[first if ball == "open" else last], values[last]
 
 
-def _configuration_frames(
-    configuration: Configuration, protocol: Protocol, norm: str, steps: Mapping[int, Steps]
-) -> list[pd.DataFrame]:
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """What is the same for all points of a line, and its points."""
+
+    facts: dict[str, object]
+    radii: FloatArray
+    values: FloatArray
+
+
+def _lines(configuration: Configuration, protocol: Protocol, norm: str, steps: Mapping[int, Steps]) -> list[_Line]:
+    """The mean of a configuration, and its runs where they are several."""
     runs = configuration.runs
     lines: list[tuple[str, Sequence[RunRecord]]] = [("mean", runs)]
     if len(runs) > 1:
         lines += [(run.fingerprint, [run]) for run in runs]
-    return [
-        _line_frame(configuration, protocol, norm, line, step_curve(members, steps), members) for line, members in lines
-    ]
-
-
-def _line_frame(
-    configuration: Configuration,
-    protocol: Protocol,
-    norm: str,
-    line: str,
-    points: tuple[FloatArray, FloatArray],
-    runs: Sequence[RunRecord],
-) -> pd.DataFrame:
     approach = configuration.approach
-    radii, values = points
-    facts = {
+    shared = {
         "group": protocol.heading,
         "dataset": protocol.dataset,
         "images": protocol.images,
@@ -113,9 +124,9 @@ def _line_frame(
         "ball": approach.theorem.ball,
         "budget": approach.budget,
         "sigma": configuration.sigma,
-        "line": line,
-        "seeds": " ".join(str(seed) for run in runs if (seed := seed_of(run)) is not None),
-        "radius": radii,
-        "certified_accuracy": values,
     }
-    return pd.DataFrame(facts, columns=list(CURVE_COLUMNS))
+    found = []
+    for name, members in lines:
+        seeds = " ".join(str(seed) for run in members if (seed := seed_of(run)) is not None)
+        found.append(_Line(shared | {"line": name, "seeds": seeds}, *step_curve(members, steps)))
+    return found

@@ -11,7 +11,7 @@ import pandas as pd
 from rsbench.errors import UsageError
 from rsbench.records import RunRecord
 from rsbench.report.annotations import ranked, withheld_lines
-from rsbench.report.configuration import Approach, Configuration, certificate_of, configurations
+from rsbench.report.configuration import TIER_TEXT, Approach, Configuration, certificate_of, configurations
 from rsbench.report.numbers import checked_radii, count_text
 from rsbench.report.protocol import Protocol, protocol_of
 from rsbench.theory.certificate import Norm
@@ -58,6 +58,15 @@ class Row:
         if counts == [0]:
             return ""
         return count_text(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+
+    @property
+    def reproduced_label(self) -> str:
+        """How many of the runs behind the numbers another run reproduced; empty where none."""
+        runs = {run.fingerprint: run for cell in self.all_cells for run in cell.configuration.runs}
+        reproduced = sum(run.tier == "reproduced" for run in runs.values())
+        if len(runs) == reproduced == 1:
+            return TIER_TEXT["reproduced"]
+        return f"{reproduced} of {count_text(len(runs), 'run')} reproduced" if reproduced else ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,8 +38,12 @@ class Protocol:
 def protocol_of(run: RunRecord) -> Protocol:
     """The protocol that a run followed."""
     data = run.dataset
-    exploratory = run.curve is not None and run.curve.standing == "exploratory"
-    return Protocol(data.name, data.fingerprint, data.images, run.images, run.image_count, exploratory)
+    return Protocol(data.name, data.fingerprint, data.images, run.images, run.image_count, is_exploratory(run))
+
+
+def is_exploratory(run: RunRecord) -> bool:
+    """Whether a run comes with a curve that was chosen after a result was seen."""
+    return run.curve is not None and run.curve.standing == "exploratory"
 
 
 def images_label(canonical: str, count: int, dataset_images: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rsbench.errors import RsbenchError
 from rsbench.methods import METHODS
 from rsbench.records import ReportedFigure, RunRecord, Steps
-from rsbench.report.configuration import seed_of
+from rsbench.report.configuration import certificate_of, seed_of
 from rsbench.report.numbers import thresholds
 from rsbench.store.location import location_name
 from rsbench.store.store import Store
@@ -39,11 +39,18 @@ class Report:
         return sorted({run.dataset.name for run in self.sealed})
 
     @property
+    def reported_datasets(self) -> list[str]:
+        """Names of the data sets that papers report something on."""
+        return sorted({figure.dataset for figure in self.reported})
+
+    @property
     def methods(self) -> dict[str, str]:
         """Names and titles of the methods of sealed runs, in the order of the table of methods."""
         present = {run.method for run in self.sealed}
         known = {name: method.title for name, method in METHODS.items() if name in present}
-        return known | {name: name for name in sorted(present - known.keys())}
+        # Others may give a method the very name that another has as its title.
+        others = {name: f"{name} (imported)" if name in known.values() else name for name in present - known.keys()}
+        return known | dict(sorted(others.items()))
 
     @property
     def seeds(self) -> list[int]:
@@ -70,15 +77,20 @@ def select_runs(
     runs: Sequence[RunRecord],
     *,
     dataset: str | None = None,
+    norm: str | None = None,
     methods: Sequence[str] = (),
     seeds: Sequence[int] = (),
     sigmas: Sequence[float] = (),
 ) -> list[RunRecord]:
-    """The runs that match; an empty or missing filter lets all through."""
+    """The runs that match; an empty or missing filter lets all through.
+
+    norm: that in which the run's certificate holds. Raises StoreError when this version does not know the certificate.
+    """
     return [
         run
         for run in runs
         if dataset in (None, run.dataset.name)
+        and (norm is None or norm in certificate_of(run).norms)
         and (not methods or run.method in methods)
         and (not seeds or seed_of(run) in seeds)
         and (not sigmas or run.sigma in sigmas)

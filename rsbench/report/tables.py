@@ -1,5 +1,6 @@
 """Boards and curves as frames of text, for a page: Markdown in the cells, numbers rounded down."""
 
+import numpy as np
 import pandas as pd
 
 from rsbench.report.configuration import seed_of
@@ -31,7 +32,8 @@ def board_table(board: Leaderboard, group: Group) -> pd.DataFrame:
         columns["Run"] = [row.clean.configuration.runs[0].fingerprint[:12] for row in group.rows]
     columns["Clean"] = _numbers([row.clean for row in group.rows], board, radius=False)
     for i, radius in enumerate(board.radii):
-        columns[f"r = {radius}"] = _numbers([row.cells[i] for row in group.rows], board, radius=False)
+        # No-break spaces: long notes leave little room to the numbers.
+        columns[f"r\u00a0=\u00a0{radius}"] = _numbers([row.cells[i] for row in group.rows], board, radius=False)
     columns["ACR"] = _numbers([row.average_radius for row in group.rows], board, radius=True)
     return pd.DataFrame(columns)
 
@@ -43,7 +45,7 @@ def theorem_table(board: Leaderboard) -> pd.DataFrame:
         theorem = row.approach.theorem
         lines.append(
             {
-                "Method": row.approach.title,
+                "Method": plain_markdown(row.approach.title),
                 "Certificate": theorem.name,
                 "Theorem": theorem.source,
                 "Ball": f"{theorem.ball} {board.norm}",
@@ -62,7 +64,7 @@ def curve_table(frame: pd.DataFrame) -> pd.DataFrame:
         {
             "Method": means["title"],
             "σ": means["sigma"],
-            "Radius": [float(radius_text(radius)) for radius in means["radius"]],
+            "Radius": [radius if np.isinf(radius) else float(radius_text(radius)) for radius in means["radius"]],
             "Certified accuracy (%)": [float(percent_down(share)) for share in means["certified_accuracy"]],
             "Seeds": means["seeds"],
             "Votes": means["budget"],
@@ -73,11 +75,9 @@ def curve_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _method(row: Row) -> str:
-    return (
-        f"{row.approach.title}  \n:small[:gray[{plain_markdown(row.approach.label)}]]"
-        if row.approach.label
-        else row.approach.title
-    )
+    approach = row.approach
+    label = "; ".join(text for text in (approach.label, row.reproduced_label, *approach.notes) if text)
+    return plain_markdown(approach.title) + (f"  \n:small[:gray[{plain_markdown(label)}]]" if label else "")
 
 
 def _seed_count(row: Row) -> str:

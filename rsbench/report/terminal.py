@@ -96,7 +96,7 @@ def _method(row: Row, group: Group, board: Leaderboard) -> Text:
         below = [drawn]
     if board.select_best:
         below[-1] += f" · {row.seeds_label}" if row.seeds_label else ""
-    below += [line for line in (approach.remark, approach.variant) if line]
+    below += [line for line in (approach.remark, approach.variant, row.reproduced_label) if line]
     return Text.assemble(approach.title, *((f"\n{line}", "dim") for line in below))
 
 

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from rsbench.bundled import bundled
+from tests.fixtures.board import write_board
 from tests.fixtures.results import write_results
 
 _FLAGS = (
@@ -27,6 +28,14 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with results."""
     file = tmp_path_factory.mktemp("results") / "results.db"
     write_results(file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with whatever a page can meet: runs of others, exploratory curves, withheld runs, figures of papers."""
+    file = tmp_path_factory.mktemp("everything") / "results.db"
+    write_board(file)
     return file
 
 

@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,16 +94,24 @@ def test_every_table_is_described() -> None:
     assert set(re.findall(r"`([a-z_]+)`", " ".join(rows))) == set(metadata.tables)
 
 
+def test_the_diagram_of_the_tables_is_what_make_schema_draws() -> None:
+    drawn = subprocess.run(
+        [sys.executable, ROOT / "docs" / "draw_schema.py"], capture_output=True, text=True, check=True
+    )
+    assert drawn.stdout in (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^    ([a-z_]+) {$", drawn.stdout, re.MULTILINE)) == set(metadata.tables)
+
+
 def test_the_documented_reader_reads_votes() -> None:
     source = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "store.md").read_text(encoding="utf-8"), re.DOTALL)
     assert source
     names: dict[str, Any] = {}
     exec(source[1], names)  # noqa: S102 - this is the documentation's own code
     counts_RK = np.array([[60, 0, 4], [99, 1, 0], [900, 90, 10]], dtype=np.int64)
-    np.testing.assert_array_equal(names["read_votes"](encode_votes(counts_RK)), counts_RK)
+    np.testing.assert_array_equal(names["read_votes"](encode_votes(counts_RK[None])[0]), counts_RK)
     wide_RK = np.zeros((2, 70_000), dtype=np.int64)
     wide_RK[:, [5, 69_999]] = [[1, 2], [3, 4]]
-    np.testing.assert_array_equal(names["read_votes"](encode_votes(wide_RK)), wide_RK)
+    np.testing.assert_array_equal(names["read_votes"](encode_votes(wide_RK[None])[0]), wide_RK)
 
 
 def test_the_cluster_file_is_one_that_ray_understands() -> None:

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import altair as alt
+import numpy as np
+import pandas as pd
 import pytest
 
-from rsbench.report.charts import METHOD_COLOURS, curve_chart
-from rsbench.report.curves import curve_frame
+from rsbench.report.charts import METHOD_COLOURS, curve_chart, paired_chart
+from rsbench.report.curves import MOST_WITH_RUNS, curve_frame, uncrowded
+from rsbench.report.numbers import radius_text
 from tests.report.runs import STEPS, a_run
 
 
@@ -50,3 +54,53 @@ def test_hovering_tells_values_that_are_rounded_down() -> None:
 def test_an_empty_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="no curve"):
         curve_chart(curve_frame([], "l1", STEPS))
+
+
+def test_curves_of_one_method_are_told_apart_by_shades_and_names() -> None:
+    runs = [a_run([0.25, 0.5]), a_run([0.25], certificate="box"), a_run([0.5], n=10_000)]
+    scale = curve_chart(curve_frame(runs, "l1", STEPS)).to_dict()["layer"][0]["encoding"]["color"]["scale"]
+    budgets = [f"n0 100 · n {n} · α 0.001" for n in ("1,000", "10,000")]
+    assert scale["domain"] == [f"SSN · {budgets[0]}", f"SSN · {budgets[1]}", "SSN (box)"]
+    assert scale["range"][0] == METHOD_COLOURS["ssn"]
+    assert len(set(scale["range"])) == 3
+
+
+def test_a_curve_that_never_falls_reaches_the_end_of_the_axis() -> None:
+    for method, last in (("ssn", 0.25), ("dssn", 0.25)):
+        chart = curve_chart(curve_frame([a_run([0.5, np.inf], method=method)], "l1", STEPS)).to_dict()
+        layer = chart["layer"][0]
+        points = chart["datasets"][layer["data"]["name"]]
+        end = layer["encoding"]["x"]["scale"]["domainMax"]
+        assert points[-1]["radius"] == end
+        assert points[-1]["certified_accuracy"] == last
+        hovered = chart["datasets"][chart["layer"][-1]["data"]["name"]]
+        assert hovered[-1]["radius_text"] == "∞"
+
+
+def test_a_crowded_chart_draws_means_alone() -> None:
+    def frame(sigmas: int) -> pd.DataFrame:
+        runs = [a_run([0.25], sigma=0.5 + 0.01 * i, seed=seed) for i in range(sigmas) for seed in (0, 1)]
+        return curve_frame(runs, "l1", STEPS)
+
+    few, many = frame(MOST_WITH_RUNS), frame(MOST_WITH_RUNS + 1)
+    assert len(uncrowded(few)) == len(few)
+    assert set(uncrowded(many)["line"]) == {"mean"}
+
+
+def test_two_curves_of_a_run_share_an_axis_that_moves_by_tenths() -> None:
+    def end(radius: float) -> float:
+        parts = [("own", 1.0), ("asked", radius)]
+        frame = pd.DataFrame(
+            [
+                {"line": line, "curve": line, "ball": "open", "radius": r, "certified_accuracy": 1.0 - r / last}
+                for line, last in parts
+                for r in (0.0, last)
+            ]
+        )
+        points, spec = paired_chart(frame, "l1", "#009E73")
+        assert points["radius_text"].tolist() == ["0.000", "1.000", "0.000", radius_text(radius)]
+        assert alt.Chart.from_dict({"data": {"values": points.to_dict("records")}} | spec).to_dict()["layer"]
+        return float(spec["encoding"]["x"]["scale"]["domainMax"])
+
+    assert end(0.5) == end(1.0) == pytest.approx(1.015)
+    assert end(1.02) == end(1.1) == pytest.approx(1.015 * 1.1)

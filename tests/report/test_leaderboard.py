@@ -2,14 +2,17 @@
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from rsbench.errors import StoreError, UsageError
 from rsbench.records import RunRecord
 from rsbench.report.leaderboard import Leaderboard, leaderboard, leaderboard_frame, leaderboard_json
-from rsbench.report.numbers import percent_down, plain_markdown, split_radii
+from rsbench.report.numbers import difference_text, percent_down, plain_markdown, radius_text, split_radii
 from rsbench.report.protocol import images_label
+from rsbench.report.runs import Report, select_runs
 from tests.fixtures.results import DIGITS
 from tests.report.runs import a_run
 
@@ -211,3 +214,35 @@ def test_runs_with_another_batch_size_are_not_averaged() -> None:
         for seed, size in ((0, 64), (1, 128))
     ]
     assert [len(row.cells[0].configuration.runs) for row in board_of(*runs).groups[0].rows] == [1, 1]
+
+
+def test_a_run_that_was_reproduced_is_averaged_with_its_seeds_as_any_other() -> None:
+    (row,) = board_of(a_run([0.5], seed=0, tier="reproduced"), a_run([0.5], seed=1)).groups[0].rows
+    assert row.seeds_label == "2 seeds"
+    assert row.reproduced_label == "1 of 2 runs reproduced"
+    (alone,) = board_of(a_run([0.5], tier="reproduced")).groups[0].rows
+    assert alone.reproduced_label == "reproduced by another run"
+    (measured,) = board_of(a_run([0.5])).groups[0].rows
+    assert measured.reproduced_label == ""
+
+
+def test_an_infinite_radius_is_shown_and_has_no_spread() -> None:
+    (row,) = board_of(a_run([np.inf], seed=0), a_run([np.inf], seed=1)).groups[0].rows
+    assert radius_text(row.average_radius.value) == "∞"
+    assert row.average_radius.spread is None
+
+
+@pytest.mark.parametrize(
+    ("difference", "shown"),
+    [(Fraction(0), "0"), (Fraction(1, 4), "+0.2"), (Fraction(-1, 4), "−0.3"), (Fraction(29, 1), "+29.0")],
+)
+def test_a_difference_is_rounded_down(difference: Fraction, shown: str) -> None:
+    assert difference_text(difference, 1) == shown
+
+
+def test_runs_are_selected_by_norm_and_their_methods_have_titles_of_their_own() -> None:
+    runs = [a_run([0.5], method="cohen"), a_run([0.5], method="ssn"), replace(a_run([0.5]), method="SSN")]
+    assert select_runs(runs, norm="l2") == runs[:1]
+    assert select_runs(runs, norm="l1") == runs
+    titles = Report("results.db", tuple(runs), (), ()).methods
+    assert titles == {"cohen": "Gaussian", "ssn": "SSN", "SSN": "SSN (imported)"}

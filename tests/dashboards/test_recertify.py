@@ -1,0 +1,152 @@
+"""The page that computes other curves of a run from its votes."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from rsbench.records import RunRecord
+from rsbench.report.live import askable_runs, open_live_run
+from rsbench.report.live_text import live_table
+from rsbench.report.runs import open_report
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Page]
+
+
+def run_of(store: Path, method: str, tier: str = "measured") -> RunRecord:
+    runs = askable_runs(open_report(str(store), exploratory=True).sealed)
+    return next(run for run in runs if run.method == method and run.tier == tier and run.sigma > 0.5)
+
+
+def address(run: RunRecord, **asked: str) -> str:
+    asks = "".join(f"&{name}-{run.fingerprint[:8]}={value}" for name, value in asked.items())
+    return f"/recertify?run={run.fingerprint[:12]}{asks}"
+
+
+def numbers(page: Page) -> list[list[str]]:
+    rows = page.locator("[data-testid=stTable] tbody tr").all()
+    return [[" ".join(text.split()) for text in row.locator("td").all_inner_texts()] for row in rows]
+
+
+def expected(store: Path, run: RunRecord, certificate: str, **asked: float) -> list[list[str]]:
+    live = open_live_run(str(store), run)
+    alpha, n = asked.get("alpha"), asked.get("n")
+    table = live_table(live.ask(certificate, n=None if n is None else int(n), alpha=alpha), ("0.25", "0.5", "1"))
+    plain = table.map(lambda text: " ".join(re.sub(r":small\[:gray\[(.*)\]\]", r"\1", text).split()))
+    rows: list[list[str]] = plain.to_numpy().tolist()
+    return rows
+
+
+def choose(page: Page, label: str) -> None:
+    page.get_by_role("radio", name=label, exact=True).or_(page.get_by_role("button", name=label, exact=True)).click()
+
+
+def command(page: Page) -> Locator:
+    return page.locator("[data-testid=stCode]")
+
+
+def test_it_begins_with_what_the_run_declared(open_page: Open, everything: Path) -> None:
+    run = run_of(everything, "ssn")
+    page = open_page(address(run), everything)
+    expect(page.get_by_text("This is the curve that the run declared itself")).to_be_visible()
+    expect(page.locator("[data-testid=stVegaLiteChart]")).to_have_count(1)
+    assert numbers(page) == expected(everything, run, "lee")
+    expect(page.get_by_text("box-image looks at the pixels of the images")).to_be_visible()
+    expect(command(page)).to_have_count(0)
+
+
+def test_another_theorem_is_declared_and_the_command_would_keep_it(open_page: Open, everything: Path) -> None:
+    run = run_of(everything, "ssn")
+    page = open_page(address(run), everything)
+    choose(page, "box-log")
+    expect(page.get_by_text("choosing the theorem costs nothing")).to_be_visible()
+    expect(command(page)).to_contain_text(f"rsbench recertify {run.fingerprint[:12]} --certificate box-log --db")
+    expect(page).to_have_url(re.compile(f"certificate-{run.fingerprint[:8]}=box-log"))
+    assert numbers(page) == expected(everything, run, "box-log")
+
+
+def test_other_bounds_are_exploratory_and_the_address_brings_them_back(open_page: Open, everything: Path) -> None:
+    run = run_of(everything, "ssn")
+    page = open_page(address(run), everything)
+    choose(page, "100")
+    expect(page.get_by_text("such a curve is ranked apart")).to_be_visible()
+    expect(command(page)).to_contain_text("--n 100")
+    page.get_by_role("slider").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(command(page)).to_contain_text("--n 100 --alpha 0.002")
+    expect(page).to_have_url(re.compile(f"alpha-{run.fingerprint[:8]}=0.002"))
+    shown = numbers(page)
+    assert shown == expected(everything, run, "lee", n=100, alpha=0.002)
+    again = open_page(page.url[page.url.index("/recertify") :], everything)
+    expect(command(again)).to_contain_text("--n 100 --alpha 0.002")
+    assert numbers(again) == shown
+
+
+def test_another_run_begins_with_its_own(open_page: Open, everything: Path) -> None:
+    run = run_of(everything, "ssn")
+    page = open_page(address(run, n="100"), everything)
+    expect(page.get_by_text("such a curve is ranked apart")).to_be_visible()
+    other = run_of(everything, "uniform")
+    page.get_by_role("combobox", name="Run").click()
+    page.get_by_role("option").filter(has_text=other.fingerprint[:12]).click()
+    expect(page.get_by_text("This is the curve that the run declared itself")).to_be_visible()
+    expect(page).to_have_url(re.compile(f"run={other.fingerprint[:12]}"))
+    assert f"n-{run.fingerprint[:8]}" not in page.url
+
+
+def test_a_curve_that_the_store_keeps_is_not_offered_again(open_page: Open, everything: Path) -> None:
+    run = run_of(everything, "ssn")
+    page = open_page(address(run, certificate="box", n="100"), everything)
+    expect(page.get_by_text("The store keeps this curve already: exploratory.")).to_be_visible()
+    expect(command(page)).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("method", "tier", "told"),
+    [
+        ("dssn", "measured", "There is no other bound, n or α to ask for."),
+        ("their_*method*", "imported-radii", "was imported with its radii only: without votes nothing"),
+    ],
+)
+def test_a_run_that_cannot_be_asked_says_why(
+    open_page: Open, everything: Path, method: str, tier: str, told: str
+) -> None:
+    page = open_page(address(run_of(everything, method, tier)), everything)
+    expect(page.get_by_text(told)).to_be_visible()
+
+
+def test_the_filters_choose_among_the_runs(open_page: Open, everything: Path) -> None:
+    page = open_page("/recertify?norm=l2", everything)
+    page.get_by_role("combobox", name="Run").click()
+    expect(page.get_by_role("option").first).to_be_visible()
+    options = page.get_by_role("option").all_inner_texts()
+    assert options
+    assert all("Gaussian" in option for option in options)
+    nothing = open_page("/recertify?norm=l2&method=SSN", everything)
+    expect(nothing.get_by_text("No sealed run with a certificate for l2 matches these filters.")).to_be_visible()
+
+
+def test_a_run_that_is_left_out_is_not_replaced_in_silence(open_page: Open, everything: Path) -> None:
+    page = open_page(address(run_of(everything, "ssn")) + "&method=Uniform", everything)
+    name = run_of(everything, "ssn").fingerprint[:12]
+    expect(page.get_by_text(f"Run {name} is not among these: the filters leave it out")).to_be_visible()
+
+
+def test_bad_radii_are_one_line(open_page: Open, everything: Path) -> None:
+    page = open_page("/recertify?radii=x", everything)
+    expect(page.get_by_text("'x' is not a radius")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [800, 1400])
+def test_nothing_is_wider_than_the_window(open_page: Open, everything: Path, width: int) -> None:
+    page = open_page(address(run_of(everything, "ssn"), certificate="box-log"), everything, width)
+    expect(command(page)).to_be_visible()
+    drawn = "[data-testid=stTable] table, [data-testid=stVegaLiteChart] :is(canvas, svg), [data-testid=stCode]"
+    page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg)").first.wait_for()
+    widest = "(found) => Math.max(...found.map((element) => element.getBoundingClientRect().right))"
+    assert page.locator(drawn).evaluate_all(widest) <= width
+    assert page.locator("[data-testid=stMain]").evaluate("(main) => main.scrollWidth") <= width
