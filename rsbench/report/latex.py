@@ -31,7 +31,7 @@ _ESCAPES = {
     "|": r"\textbar{}", "[": "{[}", "]": "{]}", '"': r"{\ttfamily\char34}", "`": r"{\char18}", "'": "'",
     "σ": r"$\sigma$", "α": r"$\alpha$", "λ": r"$\lambda$", "±": r"$\pm$", "−": "$-$", "·": r"$\cdot$", "≤": r"$\leq$",
     "≥": r"$\geq$", "√": r"$\surd$", "×": r"$\times$", "½": r"$\frac{1}{2}$", "–": "--", "…": r"\ldots{}",
-    "‡": r"$\ddagger$",
+    "‡": r"$\ddagger$", "∞": r"$\infty$",
 }  # fmt: skip
 _SPACES = (("R^d", r"$\mathbf{R}^d$"), ("[0,1]^d", "$[0,1]^d$"), ("{k/q}^d", r"$\{k/q\}^d$"))
 
@@ -74,7 +74,8 @@ def _column(cells: Sequence[Cell], text: Callable[[float], str]) -> list[tuple[s
 
 
 def _number(cell: Cell, text: Callable[[float], str], *, is_best: bool) -> str:
-    number = rf"\textbf{{{text(cell.value)}}}" if is_best else text(cell.value)
+    printed = escaped(text(cell.value))
+    number = rf"\textbf{{{printed}}}" if is_best else printed
     if cell.spread is None or text is not percent_down:
         return number
     return rf"{number}\,{{\scriptsize$\pm$\,{100.0 * cell.spread:.1f}}}"
