@@ -21,6 +21,7 @@ from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import Chunk, ChunkVotes
 from rsbench.specs import CertificationSpec, SampleBudget
 from rsbench.store.store import Store
+from rsbench.store.writer import OpenRun
 from rsbench.theory.confidence import smallest_certifying_n
 
 _LARGEST_BATCH = 1_000_000
@@ -145,23 +146,29 @@ def run_certification(
 ) -> list[FinishedRun]:
     """Certify what is missing of each run and seal it. The driver alone writes, one transaction a chunk.
 
-    Raises IncompleteError, StoreError or KeyboardInterrupt with every finished chunk kept.
+    Raises IncompleteError, also where another process is at work on one of them, StoreError or KeyboardInterrupt with
+    every finished chunk kept.
     """
     store.record_dataset(dataset.info)
-    missing = sum(missing_images(store, plan) for plan in planned)
-    if missing == 0:
-        return [_finish(store, dataset, plan, _nothing_missing, watcher) for plan in planned]
-    watcher.begin("certifying", missing, "images")
-    try:
-        with vote_counting(min(workers, missing), planned[0].spec.device) as count:
-            return [_finish(store, dataset, plan, count, watcher) for plan in planned]
-    finally:
-        watcher.end()
+    with store.keeping_claims():
+        # All are claimed before the first is begun: whose run is taken learns it now, not after hours.
+        opened = [_open(store, dataset, plan) for plan in planned]
+        missing = sum(
+            len(indices_of(plan.spec.images)) - len(run.done) for plan, run in zip(planned, opened, strict=True)
+        )
+        if missing == 0:
+            return [_finish(store, dataset, plan, _nothing_missing, watcher) for plan in planned]
+        watcher.begin("certifying", missing, "images")
+        try:
+            with vote_counting(min(workers, missing), planned[0].spec.device) as count:
+                return [_finish(store, dataset, plan, count, watcher) for plan in planned]
+        finally:
+            watcher.end()
 
 
-def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountChunks, watcher: Watcher) -> FinishedRun:
-    """Bring one run to its seal."""
-    spec, header = plan.spec, plan.checkpoint.header
+def _open(store: Store, dataset: ImageDataset, plan: PlannedRun) -> OpenRun:
+    """A run as the store has it, now claimed."""
+    header = plan.checkpoint.header
     store.record_checkpoint(
         plan.checkpoint.sha256,
         path=plan.path,
@@ -171,9 +178,13 @@ def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountC
         seed=header.seed,
         header_json=header.canonical_json(),
     )
-    chunks = cut(spec)
-    total = sum(len(chunk.indices) for chunk in chunks)
-    run = store.open_run(spec, image_count=total)
+    return store.open_run(plan.spec, image_count=len(indices_of(plan.spec.images)))
+
+
+def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountChunks, watcher: Watcher) -> FinishedRun:
+    """Bring one run to its seal."""
+    spec, header, chunks = plan.spec, plan.checkpoint.header, cut(plan.spec)
+    run = _open(store, dataset, plan)
     if run.sealed:
         return FinishedRun(spec, 0)
     # A chunk is written whole, so its first image tells whether it is done.

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from rsbench.bundled import bundled
 from rsbench.errors import StoreError, first_line
 from rsbench.store.location import Location, url_name
-from rsbench.store.postgresql import create_postgresql_engine, lock_schema
+from rsbench.store.postgresql import create_postgresql_engine, lock_registry, lock_schema
 from rsbench.store.seal import add_missing_seals
 from rsbench.store.sqlite import create_sqlite_engine, lock_file
 
@@ -106,6 +106,25 @@ def _refuse_unknown(connection: Connection) -> None:
             f"the database is at revision {revision}, which this rsbench does not know: it was written by a newer "
             "version; upgrade rsbench, or give another database with --db"
         )
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes. Raises StoreError where it fails."""
+    with translated(engine), engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            # One that has read before it writes is refused at once where another process wrote in between.
+            lock_file(connection)
+        yield connection
+
+
+@contextmanager
+def registering(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which what is not there stays so until it is added. Raises StoreError where it fails."""
+    with writing(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            lock_registry(connection)
+        yield connection
 
 
 @contextmanager

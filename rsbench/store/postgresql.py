@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 _TYPES = {BigInteger: "int8", Integer: "int4", Float: "float8", LargeBinary: "bytea"}
 # Any number will do, as long as every rsbench takes the same.
 _SCHEMA_LOCK = 7_251_983
+_REGISTRY_LOCK = 7_251_984
 
 
 def create_postgresql_engine(url: URL) -> Engine:
@@ -33,6 +34,11 @@ def create_postgresql_engine(url: URL) -> Engine:
 def lock_schema(connection: Connection) -> None:
     """Let no other rsbench change the schema until this transaction ends."""
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
+
+
+def lock_registry(connection: Connection) -> None:
+    """Let no other rsbench register a run, a trial or a checkpoint until this transaction ends."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_REGISTRY_LOCK})")
 
 
 def copy_in(connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> int:
