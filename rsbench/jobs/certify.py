@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,9 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import canonical, choose_images, indices_of
 from rsbench.errors import UsageError
 from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known
+from rsbench.jobs.patience import patiently
 from rsbench.jobs.provenance import provenance
+from rsbench.jobs.tally import Tally
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import method_named
 from rsbench.models.architectures import ARCHITECTURES
@@ -146,6 +149,7 @@ def run_certification(
 ) -> list[FinishedRun]:
     """Certify what is missing of each run and seal it. The driver alone writes, one transaction a chunk.
 
+    A database that is gone for some minutes is waited for.
     Raises IncompleteError, also where another process is at work on one of them, StoreError or KeyboardInterrupt with
     every finished chunk kept.
     """
@@ -184,18 +188,33 @@ def _open(store: Store, dataset: ImageDataset, plan: PlannedRun) -> OpenRun:
 def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountChunks, watcher: Watcher) -> FinishedRun:
     """Bring one run to its seal."""
     spec, header, chunks = plan.spec, plan.checkpoint.header, cut(plan.spec)
-    run = _open(store, dataset, plan)
+    open_again = partial(_open, store, dataset, plan)
+    run = patiently(open_again, watcher)
     if run.sealed:
         return FinishedRun(spec, 0)
     # A chunk is written whole, so its first image tells whether it is done.
     missing = [chunk for chunk in chunks if chunk.indices[0] not in run.done]
     work = CertificationWork(spec, dataset.info, plan.checkpoint)
     label = f"{spec.method} sigma {spec.measure.sigma:g} seed {header.seed if header.seed is not None else spec.seed}"
+    tally = Tally(spec)
+    if run.done:
+        tally.add(patiently(partial(store.image_columns, run.id), watcher))
     for counted in count(work, missing, dataset.pixels):
         images = certify_chunk(spec, dataset.info, dataset.labels_N, counted)
-        store.write_chunk(run.id, images, seconds=counted.seconds, provenance=provenance(counted.device))
-        watcher.advance(len(counted.chunk.indices), label)
-    store.seal(run.id)
+        where = provenance(counted.device)
+        patiently(
+            partial(store.write_chunk, run.id, images, seconds=counted.seconds, provenance=where),
+            watcher,
+        )
+        tally.add(images)
+        watcher.advance(len(counted.chunk.indices), f"{label}: {tally}")
+
+    def seal() -> None:
+        # It may have been sealed by a try whose answer was lost.
+        if not open_again().sealed:
+            store.seal(run.id)
+
+    patiently(seal, watcher)
     return FinishedRun(spec, sum(len(chunk.indices) for chunk in missing))
 
 

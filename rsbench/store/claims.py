@@ -25,16 +25,22 @@ EXPIRY = 60.0
 # Seconds between two renewals: some may fail.
 RENEWAL = 15.0
 
+# Holders of this process that could not give back what they had.
+_ENDED: set[str] = set()
+
 
 def new_holder() -> str:
     """A name that nobody else has: host:process:token."""
     return f"{socket.gethostname()}:{os.getpid()}:{_numbering()}-{secrets.token_hex(8)}"
 
 
+def disown(holder: str) -> None:
+    """Let this process take what a holder of its own had and could not give back."""
+    _ENDED.add(holder)
+
+
 def take(connection: Connection, run_id: int, holder: str) -> None:
-    """Claim a run, in a transaction of `registering`. Raises IncompleteError, which names whose it is, when it is not
-    to be had.
-    """
+    """Claim a run, within `registering`. Raises IncompleteError, which says whose it is, when it is taken."""
     claim = t.run_claim
     of_run = claim.c.run_id == run_id
     known = connection.execute(select(claim).where(of_run).with_for_update()).one_or_none()
@@ -102,7 +108,7 @@ def _clock(connection: Connection) -> float:
 def _is_alive(claim: Row[*tuple[Any, ...]], now: float) -> bool:
     host, process, token = claim.holder.rsplit(":", 2)
     visible = host == socket.gethostname() and token.startswith(f"{_numbering()}-")
-    return claim.expires_at > now and (not visible or _runs(int(process)))
+    return claim.expires_at > now and claim.holder not in _ENDED and (not visible or _runs(int(process)))
 
 
 def _runs(process: int) -> bool:

@@ -199,10 +199,16 @@ class Writer:
 
     def release_claims(self) -> None:
         """Give back the runs that this writer opened. Where the database does not answer, the claims expire."""
-        if self._claimed:
-            with suppress(StoreError), writing(self.engine) as connection:
+        if not self._claimed:
+            return
+        try:
+            with writing(self.engine) as connection:
                 claims.release(connection, self._holder)
-            self._claimed.clear()
+        except StoreError:
+            # This process lives on, but not the work.
+            claims.disown(self._holder)
+        self._holder = claims.new_holder()
+        self._claimed.clear()
 
     def _claim(self, connection: Connection, run_id: int) -> None:
         claims.take(connection, run_id, self._holder)
