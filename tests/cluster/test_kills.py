@@ -1,7 +1,7 @@
 """Certification on a real Ray, killed at seeded points and started again: the store of a run that nothing disturbed.
 
-By default the tests take the first four points, one of each kind; RSBENCH_TEST_KILLS says how many. `python -m tests.cluster.test_kills`
-takes 20, or as many as its argument says, and prints what came of each.
+By default the tests take the first four points, one of each kind; RSBENCH_TEST_KILLS says how many.
+`python -m tests.cluster.test_kills` takes 20, or as many as its argument says, and prints what came of each.
 """
 
 import os
