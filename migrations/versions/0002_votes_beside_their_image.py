@@ -290,9 +290,7 @@ _NEW_RUN = sa.text(
 
 def _copy_runs() -> None:
     connection = op.get_bind()
-    trained: dict[str, str] = dict(
-        connection.execute(sa.text("SELECT checkpoint_sha256, spec FROM training_run")).all()
-    )
+    trained: dict[str, str] = dict(connection.execute(sa.text("SELECT checkpoint_sha256, spec FROM training_run")).all())
     for run in connection.execute(sa.text("SELECT * FROM old_certification_run ORDER BY id")).mappings().all():
         spec = json.loads(run["spec"])
         recipe = _recipe(spec, trained.get(run["checkpoint_sha256"]))

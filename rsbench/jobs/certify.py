@@ -202,10 +202,7 @@ def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountC
     for counted in count(work, missing, dataset.pixels):
         images = certify_chunk(spec, dataset.info, dataset.labels_N, counted)
         where = provenance(counted.device)
-        patiently(
-            partial(store.write_chunk, run.id, images, seconds=counted.seconds, provenance=where),
-            watcher,
-        )
+        patiently(partial(store.write_chunk, run.id, images, seconds=counted.seconds, provenance=where), watcher)
         tally.add(images)
         watcher.advance(len(counted.chunk.indices), f"{label}: {tally}")
 
