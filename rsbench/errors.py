@@ -25,6 +25,10 @@ class StoreError(RsbenchError):
     exit_code = 1
 
 
+class UnavailableError(StoreError):
+    """A database that does not answer, or that another process holds: the same thing may succeed a little later."""
+
+
 class IncompleteError(RsbenchError):
     """The work stopped before its end; what was finished is kept, and the same command resumes."""
 

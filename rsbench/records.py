@@ -238,14 +238,24 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class ClaimRecord:
+    """Which process is at work on a run, and since when."""
+
+    host: str
+    process: int
+    since: str
+
+
+@dataclass(frozen=True)
 class RunDetails:
-    """What only a look at a single run needs: where it was computed, and all its curves.
+    """What only a look at a single run needs: where it was computed, all its curves, and who is at work on it.
 
     `provenances`: one, or several where it was resumed by other code or on another machine.
     """
 
     provenances: tuple[Provenance, ...]
     curves: tuple[CurveRecord, ...]
+    claim: ClaimRecord | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Progress on stderr: a live bar with an estimate where there is a terminal, a log line now and then where not."""
 
 import sys
-import time
+from time import monotonic
 
 from rich.console import Console
 from rich.progress import (
@@ -35,7 +35,7 @@ class ProgressLine:
     def begin(self, what: str, total: int, unit: str) -> None:
         """A stretch of work begins."""
         self._what, self._total, self._unit, self._done = what, total, unit, 0
-        self._started = self._spoke = time.monotonic()
+        self._started = self._spoke = monotonic()
         if not self._console.is_terminal:
             self.say(f"{what}: {total:,} {unit}")
             return
@@ -57,25 +57,30 @@ class ProgressLine:
     def advance(self, amount: int, detail: str = "") -> None:
         """Some of it is done."""
         self._done += amount
+        now = monotonic()
+        seconds = max(now - self._started, 1e-9)
+        speed = f"{_rate_text(self._done / seconds)} {self._unit}/s"
+        detail = f"{speed}, {detail}" if detail else speed
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, advance=amount, detail=detail)
             return
-        now = time.monotonic()
         if now - self._spoke >= _QUIET:
             self._spoke = now
-            remaining = (now - self._started) / max(1, self._done) * (self._total - self._done)
-            self.say(
-                f"{self._what}: {self._done:,}/{self._total:,} {self._unit}, ETA {remaining:.0f} s {detail}".rstrip()
-            )
+            remaining = seconds / max(1, self._done) * (self._total - self._done)
+            self.say(f"{self._what}: {self._done:,}/{self._total:,} {self._unit}, ETA {remaining:.0f} s, {detail}")
 
     def end(self) -> None:
         """The stretch is over."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        seconds = time.monotonic() - self._started
+        seconds = monotonic() - self._started
         self.say(f"{self._what}: {self._done:,} of {self._total:,} {self._unit} in {seconds:.1f} s")
 
     def say(self, line: str) -> None:
         """One line of prose."""
         print(line, file=sys.stderr, flush=True)
+
+
+def _rate_text(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rsbench.cli import options as o
 from rsbench.cli.output import print_json, print_rich
-from rsbench.records import CurveRecord, ImageColumns, RunDetails, RunRecord, TrainingRecord
+from rsbench.records import ClaimRecord, CurveRecord, ImageColumns, RunDetails, RunRecord, TrainingRecord
 from rsbench.report.annotations import annotation_text
 from rsbench.report.configuration import TIER_TEXT, curve_text, enumerated_votes, threat_model_of
 from rsbench.report.numbers import budget_text
@@ -48,6 +48,7 @@ def _as_json(
         "run": record.fingerprint,
         "tier": record.tier,
         "state": "open" if record.curve is None else "sealed",
+        "claim": None if details.claim is None else asdict(details.claim),
         "seal": record.seal,
         "spec": jsonlib.loads(record.spec_json),
         "dataset": asdict(record.dataset),
@@ -114,15 +115,18 @@ def _facts(record: RunRecord, details: RunDetails, training: TrainingRecord | No
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    rows = [*_identity(record), *_certified(record, details), *_origin(record, details, training)]
+    rows = [*_identity(record, details.claim), *_certified(record, details), *_origin(record, details, training)]
     rows += [("annotation", annotation_text(said)) for said in record.annotations]
     for name, value in rows:
         table.add_row(name, Text(value))
     return table
 
 
-def _identity(record: RunRecord) -> list[tuple[str, str]]:
-    open_state = f"open: {record.done} of {record.image_count} images"
+def _identity(record: RunRecord, claim: ClaimRecord | None) -> list[tuple[str, str]]:
+    at_work = "nobody is at work on it"
+    if claim is not None:
+        at_work = f"process {claim.process} on {claim.host} is at work on it since {claim.since}"
+    open_state = f"open: {record.done} of {record.image_count} images; {at_work}"
     votes = (
         f"every one of the {enumerated_votes(record)} bases, exact"
         if record.n_estimate is None

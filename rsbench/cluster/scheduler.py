@@ -1,9 +1,11 @@
 """The certification scheduler: chunks to actors, votes back, whatever dies on the way."""
 
+import os
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -36,7 +38,8 @@ def vote_counting(workers: int, device: str) -> Iterator[CountChunks]:
     if workers == 0:
         yield _count_in_process
         return
-    with ray_session(workers):
+    # Ray has a screen to say, on stdout, of each worker and node that dies; what matters of it is told below.
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), ray_session(workers):
         actors = [start_actor(device) for _ in range(workers)]
         try:
             yield _Pool(actors).count
@@ -100,6 +103,9 @@ class _Pool:
                         lost.append(held_chunk)
                 attempts[lost[0].number] += 1
                 _refuse_hopeless(error, lost[0], attempts[lost[0].number])
+                print(
+                    f"a worker died: {sum(len(c.indices) for c in lost)} images are handed out again", file=sys.stderr
+                )
                 waiting.extendleft(reversed(lost))
                 if number in self._ready:
                     self._ready.remove(number)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,9 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import canonical, choose_images, indices_of
 from rsbench.errors import UsageError
 from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known
+from rsbench.jobs.patience import patiently
 from rsbench.jobs.provenance import provenance
+from rsbench.jobs.tally import Tally
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import method_named
 from rsbench.models.architectures import ARCHITECTURES
@@ -21,6 +24,7 @@ from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import Chunk, ChunkVotes
 from rsbench.specs import CertificationSpec, SampleBudget
 from rsbench.store.store import Store
+from rsbench.store.writer import OpenRun
 from rsbench.theory.confidence import smallest_certifying_n
 
 _LARGEST_BATCH = 1_000_000
@@ -145,23 +149,30 @@ def run_certification(
 ) -> list[FinishedRun]:
     """Certify what is missing of each run and seal it. The driver alone writes, one transaction a chunk.
 
-    Raises IncompleteError, StoreError or KeyboardInterrupt with every finished chunk kept.
+    A database that is gone for some minutes is waited for.
+    Raises IncompleteError, also where another process is at work on one of them, StoreError or KeyboardInterrupt with
+    every finished chunk kept.
     """
     store.record_dataset(dataset.info)
-    missing = sum(missing_images(store, plan) for plan in planned)
-    if missing == 0:
-        return [_finish(store, dataset, plan, _nothing_missing, watcher) for plan in planned]
-    watcher.begin("certifying", missing, "images")
-    try:
-        with vote_counting(min(workers, missing), planned[0].spec.device) as count:
-            return [_finish(store, dataset, plan, count, watcher) for plan in planned]
-    finally:
-        watcher.end()
+    with store.keeping_claims():
+        # All are claimed before the first is begun: whose run is taken learns it now, not after hours.
+        opened = [_open(store, dataset, plan) for plan in planned]
+        missing = sum(
+            len(indices_of(plan.spec.images)) - len(run.done) for plan, run in zip(planned, opened, strict=True)
+        )
+        if missing == 0:
+            return [_finish(store, dataset, plan, _nothing_missing, watcher) for plan in planned]
+        watcher.begin("certifying", missing, "images")
+        try:
+            with vote_counting(min(workers, missing), planned[0].spec.device) as count:
+                return [_finish(store, dataset, plan, count, watcher) for plan in planned]
+        finally:
+            watcher.end()
 
 
-def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountChunks, watcher: Watcher) -> FinishedRun:
-    """Bring one run to its seal."""
-    spec, header = plan.spec, plan.checkpoint.header
+def _open(store: Store, dataset: ImageDataset, plan: PlannedRun) -> OpenRun:
+    """A run as the store has it, now claimed."""
+    header = plan.checkpoint.header
     store.record_checkpoint(
         plan.checkpoint.sha256,
         path=plan.path,
@@ -171,20 +182,36 @@ def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountC
         seed=header.seed,
         header_json=header.canonical_json(),
     )
-    chunks = cut(spec)
-    total = sum(len(chunk.indices) for chunk in chunks)
-    run = store.open_run(spec, image_count=total)
+    return store.open_run(plan.spec, image_count=len(indices_of(plan.spec.images)))
+
+
+def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountChunks, watcher: Watcher) -> FinishedRun:
+    """Bring one run to its seal."""
+    spec, header, chunks = plan.spec, plan.checkpoint.header, cut(plan.spec)
+    open_again = partial(_open, store, dataset, plan)
+    run = patiently(open_again, watcher)
     if run.sealed:
         return FinishedRun(spec, 0)
     # A chunk is written whole, so its first image tells whether it is done.
     missing = [chunk for chunk in chunks if chunk.indices[0] not in run.done]
     work = CertificationWork(spec, dataset.info, plan.checkpoint)
     label = f"{spec.method} sigma {spec.measure.sigma:g} seed {header.seed if header.seed is not None else spec.seed}"
+    tally = Tally(spec)
+    if run.done:
+        tally.add(patiently(partial(store.image_columns, run.id), watcher))
     for counted in count(work, missing, dataset.pixels):
         images = certify_chunk(spec, dataset.info, dataset.labels_N, counted)
-        store.write_chunk(run.id, images, seconds=counted.seconds, provenance=provenance(counted.device))
-        watcher.advance(len(counted.chunk.indices), label)
-    store.seal(run.id)
+        where = provenance(counted.device)
+        patiently(partial(store.write_chunk, run.id, images, seconds=counted.seconds, provenance=where), watcher)
+        tally.add(images)
+        watcher.advance(len(counted.chunk.indices), f"{label}: {tally}")
+
+    def seal() -> None:
+        # It may have been sealed by a try whose answer was lost.
+        if not open_again().sealed:
+            store.seal(run.id)
+
+    patiently(seal, watcher)
     return FinishedRun(spec, sum(len(chunk.indices) for chunk in missing))
 
 

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from rsbench.jobs.certify import (
     sample_budget,
 )
 from rsbench.jobs.checkpoints import find_file, load_known, save_checkpoint
+from rsbench.jobs.patience import patiently
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import measure_for, method_named
@@ -152,7 +154,8 @@ def _train(
 ) -> None:
     def keep(spec: TrainingSpec, checkpoint: Checkpoint, epochs: tuple[EpochRecord, ...], trained_on: str) -> None:
         path = save_checkpoint(checkpoint, home)
-        store.record_training(
+        record = partial(
+            store.record_training,
             spec,
             sweep=sweep.spec,
             sha256=checkpoint.sha256,
@@ -161,6 +164,7 @@ def _train(
             epochs=epochs,
             provenance=provenance(trained_on),
         )
+        patiently(record, watcher)
 
     watcher.begin(f"training {len(missing)} trials", sum(spec.epochs for spec in missing), "epochs")
     try:

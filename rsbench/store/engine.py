@@ -1,9 +1,11 @@
 """Opening a store: the engine, the schema's revision, and database errors in one line."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -12,9 +14,9 @@ from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from rsbench.bundled import bundled
-from rsbench.errors import StoreError, first_line
+from rsbench.errors import StoreError, UnavailableError, first_line
 from rsbench.store.location import Location, url_name
-from rsbench.store.postgresql import create_postgresql_engine, lock_schema
+from rsbench.store.postgresql import create_postgresql_engine, lock_registry, lock_schema
 from rsbench.store.seal import add_missing_seals
 from rsbench.store.sqlite import create_sqlite_engine, lock_file
 
@@ -116,23 +118,56 @@ def _refuse_unknown(connection: Connection) -> None:
 
 
 @contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes. Raises StoreError where it fails."""
+    with translated(engine), engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            # One that has read before it writes is refused at once where another process wrote in between.
+            lock_file(connection)
+        yield connection
+
+
+@contextmanager
+def registering(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which what is not there stays so until it is added. Raises StoreError where it fails."""
+    with writing(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            lock_registry(connection)
+        yield connection
+
+
+@contextmanager
 def translated(engine: Engine) -> Iterator[None]:
     """Turns the database's errors into one line that names it and says what to do."""
     try:
         yield
     except IntegrityError as error:
         raise StoreError(
-            f"the database refused a row ({_told(error)}): is another rsbench writing the same run?"
+            f"the database refused a row ({first_line(error.orig or error)}): is another rsbench writing the same run?"
         ) from error
     except UnicodeDecodeError as error:
         # SQLite names what it cannot read, and a damaged name is no text.
         raise StoreError(f"{url_name(engine.url)}: text in it cannot be decoded: {DAMAGED}") from error
     except DBAPIError as error:
-        raise StoreError(f"{url_name(engine.url)}: {_told(error)}: {_advice(_told(error))}") from error
+        raise _of_database(engine, error.orig or error, lost=error.connection_invalidated) from error
+    except psycopg.Error as error:
+        # COPY is psycopg's own, of which SQLAlchemy knows nothing.
+        raise _of_database(engine, error, lost=False) from error
 
 
-def _told(error: DBAPIError) -> str:
-    return first_line(error.orig or error)
+def _of_database(engine: Engine, error: BaseException, *, lost: bool) -> StoreError:
+    kind = UnavailableError if lost or _may_pass(error) else StoreError
+    told = first_line(error)
+    return kind(f"{url_name(engine.url)}: {told}: {_advice(told)}")
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether a server is not there, goes or comes, or a file is locked."""
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    # Where there is no connection there is no code either.
+    code = error.sqlstate if isinstance(error, psycopg.OperationalError) else "none of these"
+    return code is None or code.startswith("08") or code in ("57P01", "57P02", "57P03")
 
 
 def _advice(message: str) -> str:

@@ -16,10 +16,10 @@ _NAMES = tuple(column.name for column in image_result.columns)
 _INSERT = f"INSERT INTO image_result ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608 - names of the schema
 
 
-def add_images(connection: Connection, run_id: int, images: ImageColumns) -> None:
-    """Add images to a run; the same image again is nothing.
+def add_images(connection: Connection, run_id: int, images: ImageColumns) -> int:
+    """Add images to a run; the same image again is nothing. Returns how many were new.
 
-    The caller has written to the run in this transaction, so that nobody else adds to it until the transaction ends.
+    The caller holds the run in this transaction, so that nobody else adds to it until the transaction ends.
     Raises StoreError, and names both rows, when another one is there under the key of one of them.
     """
     rows = _missing(connection, run_id, images) if len(images) else []
@@ -27,6 +27,7 @@ def add_images(connection: Connection, run_id: int, images: ImageColumns) -> Non
         copy_in(connection, image_result, rows)
     elif rows:
         connection.exec_driver_sql(_INSERT, rows)
+    return len(rows)
 
 
 def read_images(connection: Connection, run_id: int, *, with_votes: bool) -> ImageColumns:

@@ -23,6 +23,7 @@ from rsbench.records import (
     Steps,
     TrainingRecord,
 )
+from rsbench.store import claims
 from rsbench.store import tables as t
 from rsbench.store.check import Finding, check_store
 from rsbench.store.curves import certified_at, steps_of
@@ -90,6 +91,7 @@ class Queries:
             return RunDetails(
                 provenances=tuple(Provenance(**json.loads(text)) for text in connection.scalars(told)),
                 curves=tuple(_curve_record(row._asdict()) for row in curves),
+                claim=claims.claim_of(connection, run_id),
             )
 
     def steps(self, curve_ids: Sequence[int]) -> dict[int, Steps]:

@@ -4,8 +4,6 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import Engine
-
 from rsbench.errors import RsbenchError, StoreError, UsageError, first_line
 from rsbench.store.engine import DAMAGED, check_revision, create_store_engine, is_empty, is_sound, translated, upgrade
 from rsbench.store.filesystem import usable_location
@@ -17,9 +15,6 @@ from rsbench.store.writer import Writer
 
 class Store(Writer, Queries):
     """One open database. Close it, or use it as a context manager."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
 
     @classmethod
     def create_or_open(cls, location: str) -> Self:
@@ -62,7 +57,8 @@ class Store(Writer, Queries):
         return cls(engine)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Give the claims and the connections back."""
+        self.release_claims()
         self.engine.dispose()
 
     def __enter__(self) -> Self:

@@ -131,6 +131,19 @@ run_provenance = Table(
     Column("since", Text, nullable=False),
 )
 
+# Which process is at work on an open run: no row once it has ended. Seconds since 1970, UTC.
+run_claim = Table(
+    "run_claim",
+    metadata,
+    # No number of its own: a run has one claim or none.
+    Column("run_id", Integer, ForeignKey("certification_run.id"), primary_key=True, autoincrement=False),
+    # host:process:token, see `rsbench.store.claims`.
+    Column("holder", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    # Unless it is renewed before.
+    Column("expires_at", Float, nullable=False),
+)
+
 # The table that grows: clustered on its key, without any other index, at most eight columns, widest first. With more,
 # PostgreSQL spends eight bytes a row on telling which are null.
 image_result = Table(

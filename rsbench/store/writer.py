@@ -1,7 +1,9 @@
 """What writes to the store: one transaction for each thing that must be whole."""
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, Engine, insert, select, update
@@ -18,9 +20,10 @@ from rsbench.records import (
     ReportedFigure,
 )
 from rsbench.specs import CertificationSpec, MeasureSpec, SweepSpec, TrainingSpec
+from rsbench.store import claims
 from rsbench.store import tables as t
 from rsbench.store.curves import add_curve
-from rsbench.store.engine import translated
+from rsbench.store.engine import registering, writing
 from rsbench.store.images import add_images
 from rsbench.store.imports import ImportOutcome, import_run
 from rsbench.store.recipe import recipe_of
@@ -39,13 +42,19 @@ class OpenRun:
 
 
 class Writer:
-    """The writing half of the store. Every method is one transaction, and raises StoreError when it fails."""
+    """The writing half of the store. Every method is one transaction, and raises StoreError when it fails.
 
-    engine: Engine
+    A run that is open is one writer's alone: what others would write to it is refused with IncompleteError.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._holder = claims.new_holder()
+        self._claimed: set[int] = set()
 
     def record_dataset(self, info: DatasetInfo) -> None:
         """Register a data set; nothing happens when it is known."""
-        with translated(self.engine), self.engine.begin() as connection:
+        with registering(self.engine) as connection:
             record_dataset(connection, info)
 
     def record_checkpoint(
@@ -53,12 +62,12 @@ class Writer:
         header_json: str,
     ) -> None:  # fmt: skip
         """Register a checkpoint; where it is known, only its path may change."""
-        with translated(self.engine), self.engine.begin() as connection:
+        with registering(self.engine) as connection:
             _upsert_checkpoint(connection, sha256, path, method, measure, dataset_fingerprint, seed, header_json)
 
     def record_sweep(self, spec: SweepSpec) -> None:
         """Register a sweep; nothing happens when it is known."""
-        with translated(self.engine), self.engine.begin() as connection:
+        with registering(self.engine) as connection:
             if not has(connection, t.sweep.c.fingerprint == spec.fingerprint()):
                 connection.execute(
                     insert(t.sweep).values(fingerprint=spec.fingerprint(), spec=spec.canonical_json(), created_at=now())
@@ -72,7 +81,7 @@ class Writer:
 
         A trial that gave other bytes when it was trained again stands beside the first, whose runs may be sealed.
         """
-        with translated(self.engine), self.engine.begin() as connection:
+        with registering(self.engine) as connection:
             _upsert_checkpoint(
                 connection, sha256, path, spec.method, spec.measure, spec.dataset_fingerprint, spec.seed, header_json
             )
@@ -94,9 +103,13 @@ class Writer:
             connection.execute(insert(t.training_epoch), [{"training_run_id": run_id, **asdict(e)} for e in epochs])
 
     def open_run(self, spec: CertificationSpec, *, image_count: int) -> OpenRun:
-        """The run of a spec, made when it is not there yet. Its data set and checkpoint must be registered."""
+        """The run of a spec, made when it is not there yet, and claimed unless it is sealed.
+
+        Its data set and checkpoint must be registered.
+        Raises IncompleteError when another process is at work on it.
+        """
         run = t.certification_run
-        with translated(self.engine), self.engine.begin() as connection:
+        with registering(self.engine) as connection:
             row = connection.execute(
                 select(run.c.id, run.c.state).where(run.c.fingerprint == spec.fingerprint())
             ).one_or_none()
@@ -127,7 +140,10 @@ class Writer:
                         worker_seconds=0.0,
                     ),
                 )
+                self._claim(connection, run_id)
                 return OpenRun(run_id, spec.fingerprint(), False, frozenset())
+            if row.state == "open":
+                self._claim(connection, row.id)
             done = connection.scalars(
                 select(t.image_result.c.image_index).where(t.image_result.c.run_id == row.id)
             ).all()
@@ -136,24 +152,67 @@ class Writer:
     def write_chunk(self, run_id: int, images: ImageColumns, *, seconds: float, provenance: Provenance) -> None:
         """Add the images of a chunk to an open run, and where they come from.
 
-        What is there already is nothing; raises StoreError when it is there with other values.
+        What is there already is nothing; raises StoreError when it is there with other values, and IncompleteError when
+        the run is no longer this writer's.
         """
         run = t.certification_run
-        with translated(self.engine), self.engine.begin() as connection:
-            touched = connection.execute(
-                update(run)
-                .where(run.c.id == run_id, run.c.state == "open")
-                .values(worker_seconds=run.c.worker_seconds + seconds)
-            ).rowcount
-            if touched != 1:
+        of_run = run.c.id == run_id
+        with writing(self.engine) as connection:
+            if connection.scalar(select(run.c.state).where(of_run).with_for_update(key_share=True)) != "open":
                 raise StoreError(f"run {run_id} is sealed: its rows never change")
+            claims.confirm(connection, run_id, self._holder)
             _add_provenance(connection, run_id, provenance)
-            add_images(connection, run_id, images)
+            # A chunk that comes again took no time: whether the first was committed may not have been told.
+            if add_images(connection, run_id, images):
+                connection.execute(update(run).where(of_run).values(worker_seconds=run.c.worker_seconds + seconds))
 
     def seal(self, run_id: int) -> NewCurve:
-        """Write a complete run's curve and close it for ever. Raises StoreError when images are missing."""
-        with translated(self.engine), self.engine.begin() as connection:
-            return seal_run(connection, run_id, "declared")
+        """Write a complete run's curve and close it for ever.
+
+        Raises StoreError when images are missing, and IncompleteError when the run is no longer this writer's.
+        """
+        with writing(self.engine) as connection:
+            curve = seal_run(connection, run_id, "declared")
+            claims.confirm(connection, run_id, self._holder)
+            claims.release(connection, self._holder, run_id)
+            return curve
+
+    @contextmanager
+    def keeping_claims(self) -> Iterator[None]:
+        """Renews the claims of the runs that are opened within, however long a chunk takes, and gives them back."""
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(claims.RENEWAL):
+                # The next may succeed; and who has lost a run is told when they write to it.
+                with suppress(StoreError), writing(self.engine) as connection:
+                    claims.renew_all(connection, self._holder)
+
+        heart = threading.Thread(target=renew, name="claims", daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            over.set()
+            heart.join()
+            self.release_claims()
+
+    def release_claims(self) -> None:
+        """Give back the runs that this writer opened. Where the database does not answer, the claims expire."""
+        if not self._claimed:
+            return
+        try:
+            with writing(self.engine) as connection:
+                claims.release(connection, self._holder)
+        except StoreError:
+            # This process lives on, but not the work.
+            claims.disown(self._holder)
+        self._holder = claims.new_holder()
+        self._claimed.clear()
+
+    def _claim(self, connection: Connection, run_id: int) -> None:
+        claims.take(connection, run_id, self._holder)
+        self._claimed.add(run_id)
 
     def add_curve(self, run_id: int, curve: NewCurve, *, statement: str | None = None) -> bool:
         """Add a curve that was computed from a sealed run's votes. Returns False when it is there already.
@@ -161,7 +220,7 @@ class Writer:
         Raises StoreError when the run is not sealed, or the same curve is there with other values.
         """
         run, known = t.certification_run, t.certified_curve
-        with translated(self.engine), self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             if connection.scalar(select(run.c.state).where(run.c.id == run_id)) != "sealed":
                 raise StoreError(f"run {run_id} is not sealed: the command that began it finishes it")
             same = (
@@ -189,7 +248,7 @@ class Writer:
         Raises UsageError when a file's content is there under other claims, StoreError when labels of a data set of
         the same name are not the same.
         """
-        with translated(self.engine), self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             newest: dict[str, ImageColumns] = {}
             return [import_run(connection, run, newest) for run in runs]
 
@@ -197,7 +256,7 @@ class Writer:
         """Register what papers print; what is known is nothing. Returns how many figures were new."""
         figure = t.reported_figure
         columns = [column for column in figure.c if column is not figure.c.id]
-        with translated(self.engine), self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             known = {ReportedFigure(*row) for row in connection.execute(select(*columns))}
             new = [asdict(one) for one in dict.fromkeys(figures) if one not in known]
             if new:
@@ -208,7 +267,7 @@ class Writer:
         self, run_id: int, kind: AnnotationKind, *, other_run_id: int | None, reason: str, author: str
     ) -> None:
         """Say something of a sealed run, which itself never changes."""
-        with translated(self.engine), self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             connection.execute(
                 insert(t.annotation).values(
                     run_id=run_id, kind=kind, other_run_id=other_run_id, reason=reason, author=author, created_at=now()

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.store.store import Store
 from rsbench.votes_format import decode_votes
+from tests.fixtures.patience import wait_until
 from tests.fixtures.trained import store_with, stored_rows
 
 RSBENCH = [sys.executable, "-m", "rsbench"]
@@ -52,14 +52,13 @@ def test_ctrl_c_ends_with_130_and_the_same_command_ends_with_the_same_bytes(
 
 
 def wait_for_images(home: Path) -> None:
-    """Return once a chunk is in the store: a condition with a deadline, not a guess at how long it takes."""
-    patience = threading.Event()
-    for _ in range(1200):
+    """Return once a chunk is in the store."""
+
+    def begun() -> bool:
         with Store.open_existing(str(home / "results.db")) as store:
-            if any(run.done for run in store.incomplete_runs()):
-                return
-        patience.wait(0.05)
-    raise AssertionError("no image was certified within a minute")
+            return any(run.done for run in store.incomplete_runs())
+
+    wait_until(begun)
 
 
 @pytest.mark.slow
