@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,21 +26,49 @@ def ray_session(cpus: int) -> Iterator[None]:
     try:
         if elsewhere:
             _knock(os.environ["RAY_ADDRESS"])
-        ray.init(
-            # Without this Ray would join whichever cluster was last started on this machine.
-            address=None if elsewhere else "local",
-            num_cpus=None if elsewhere else max(1, cpus),
-            include_dashboard=None if elsewhere else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _ctrl_c_later():
+            ray.init(
+                # Without this Ray would join whichever cluster was last started on this machine.
+                address=None if elsewhere else "local",
+                num_cpus=None if elsewhere else max(1, cpus),
+                include_dashboard=None if elsewhere else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if elsewhere else "starts on this machine"
         raise IncompleteError(f"no Ray {where} ({first_line(error)}): see rsbench doctor") from error
     try:
         yield
     finally:
-        ray.shutdown()
+        with _ctrl_c_later():
+            ray.shutdown()
+
+
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Ctrl-C within is felt at the end: Ray that is left half-started or half-stopped can crash the process.
+
+    A second Ctrl-C is felt at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    felt = False
+
+    def feel(_signal: int, _frame: object) -> None:
+        nonlocal felt
+        if felt:
+            raise KeyboardInterrupt
+        felt = True
+
+    before = signal.signal(signal.SIGINT, feel)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if felt:
+        raise KeyboardInterrupt
 
 
 def _knock(address: str) -> None:

@@ -1,0 +1,37 @@
+"""Ctrl-C while Ray starts or stops."""
+
+import signal
+
+import pytest
+
+from rsbench.cluster.session import _ctrl_c_later
+
+
+def test_ctrl_c_is_felt_when_ray_has_started_or_stopped() -> None:
+    steps = []
+
+    def start() -> None:
+        with _ctrl_c_later():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("started")
+        steps.append("never reached")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert steps == ["started"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_is_felt_at_once() -> None:
+    steps = []
+
+    def start() -> None:
+        with _ctrl_c_later():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            steps.append("never reached")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert steps == []
