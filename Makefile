@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check picture schema benchmark clean
+.PHONY: install demo test check picture schema benchmark benchmark-engine clean
 
 install: .venv/installed
 
@@ -38,6 +38,10 @@ schema: install
 # Rows per second of every certificate.
 benchmark: install
 	$(BIN)/python -m tests.benchmarks.certificates
+
+# Votes per second, against one image at a time as released code certifies it.
+benchmark-engine: install
+	$(BIN)/python -m tests.benchmarks.engine
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

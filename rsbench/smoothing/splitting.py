@@ -74,8 +74,8 @@ class DeterministicSplittingSmoothing(EnumeratedMeasure):
         return steps.to(torch.int64)
 
     def _split(self, steps_BCHW: Tensor, base_B: Tensor) -> Tensor:
-        # In half steps, where pixels are even and cuts, 2·((j + v) mod L) + 1 and every 2L from there, are odd: no pixel
-        # lies on a cut. The next cut above a pixel is as far from it as any cut is, modulo 2L.
+        # In half steps pixels are even, and cuts, which are 2·((j + v) mod L) + 1 and every 2L from there, are odd: no
+        # pixel lies on a cut. The next cut above a pixel is as far from it as any cut is, modulo 2L.
         period, pixel_BCHW = 2 * self.levels, 2 * steps_BCHW
         from_pixel_BCHW = 2 * self.offsets_CHW.to(base_B.device) + 1 - pixel_BCHW
         high_BCHW = (2 * base_B[:, None, None, None] + from_pixel_BCHW).remainder_(period).add_(pixel_BCHW)
