@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check picture schema benchmark benchmark-store clean
+.PHONY: install demo test check picture schema benchmark benchmark-store benchmark-engine clean
 
 install: .venv/installed
 
@@ -42,6 +42,10 @@ benchmark: install
 # Speed and size of the store, on SQLite and PostgreSQL, with a million results.
 benchmark-store: install
 	$(BIN)/python -m tests.benchmarks.store
+
+# Votes per second, against one image at a time as released code certifies it.
+benchmark-engine: install
+	$(BIN)/python -m tests.benchmarks.engine
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -32,7 +32,8 @@ def certify(
         typer.Option(envvar="RSBENCH_SIGMA", help="Only checkpoints at this sigma; for a foreign file: its sigma."),
     ] = None,
     architecture: Annotated[
-        str | None, typer.Option(envvar="RSBENCH_ARCHITECTURE", help="Network of a foreign file: mlp, cnn or resnet50.")
+        str | None,
+        typer.Option(envvar="RSBENCH_ARCHITECTURE", help="Network of a foreign file: mlp, cnn, wrn40-2, resnet50."),
     ] = None,
     offsets_seed: Annotated[
         int | None, typer.Option(envvar="RSBENCH_OFFSETS_SEED", help="Offset seed of a foreign DSSN file (default 0).")

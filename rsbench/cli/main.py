@@ -14,7 +14,7 @@ _INTERRUPTED = 130
 
 _COMMANDS = (
     "sweep", "certify", "verify", "radius", "leaderboard", "compare", "recertify", "annotate", "show", "export",
-    "import", "dashboard", "doctor", "db",
+    "import", "bench", "dashboard", "doctor", "db",
 )  # fmt: skip
 # `import` is no name for a module.
 _MODULES = {"import": "imports"}

@@ -122,7 +122,7 @@ def choose_checkpoints(
     Raises UsageError when there is none, CheckpointError when one does not suit.
     """
     if checkpoint is not None:
-        chosen = [_named_checkpoint(store, home, dataset, foreign, checkpoint)]
+        chosen = [named_checkpoint(store, home, dataset, foreign, checkpoint)]
     else:
         if foreign.method is not None:
             method_named(foreign.method)
@@ -220,9 +220,13 @@ def _nothing_missing(work: CertificationWork, chunks: Sequence[Chunk], load: Loa
     return iter(())
 
 
-def _named_checkpoint(
+def named_checkpoint(
     store: Store, home: Path, dataset: ImageDataset, foreign: Foreign, name: str
 ) -> tuple[Checkpoint, str]:
+    """The checkpoint of a file, or the known one whose sha256 begins with `name`, and its path.
+
+    Raises UsageError when there is none, CheckpointError when it cannot be read.
+    """
     if Path(name).is_file():
         return load_file(Path(name), dataset, foreign), str(Path(name).resolve())
     records = store.checkpoints(sha256_prefix=name) if len(name) >= 4 else []

@@ -78,16 +78,20 @@ def load_file(file: Path, dataset: ImageDataset, foreign: Foreign) -> Checkpoint
     if safetensors_header(content).get("rsbench") is not None:
         checkpoint = Checkpoint.parse(content, str(file))
     else:
-        checkpoint = Checkpoint(content, _foreign_header(file, dataset, foreign))
+        checkpoint = Checkpoint(content, foreign_header(str(file), dataset, foreign))
     # Weights that do not fit are told now, before a run is begun.
     checkpoint.network(torch.device("cpu"))
     return checkpoint
 
 
-def _foreign_header(file: Path, dataset: ImageDataset, foreign: Foreign) -> CheckpointHeader:
+def foreign_header(name: str, dataset: ImageDataset, foreign: Foreign) -> CheckpointHeader:
+    """The header of weights on a data set as the user describes them; `name`: what an error calls them.
+
+    Raises UsageError when method or sigma are missing, or anything is unknown.
+    """
     if foreign.method is None or foreign.sigma is None:
         raise UsageError(
-            f"{file} does not say what noise it was trained on: name it with --method and --sigma "
+            f"{name} does not say what noise it was trained on: name it with --method and --sigma "
             f"(and --architecture, default {dataset.default_architecture})"
         )
     architecture = foreign.architecture or dataset.default_architecture
@@ -117,6 +121,12 @@ def check_suits(checkpoint: Checkpoint, dataset: ImageDataset, foreign: Foreign)
             f"{name} belongs to {header.dataset} ({header.dataset_fingerprint[:12]}), not to {info.name} "
             f"({info.fingerprint[:12]}): give a checkpoint of this data set, or the other --dataset"
         )
+    check_described(checkpoint, foreign)
+
+
+def check_described(checkpoint: Checkpoint, foreign: Foreign) -> None:
+    """Raises CheckpointError when a checkpoint is not what the user says of it."""
+    header, name = checkpoint.header, f"checkpoint {checkpoint.sha256[:12]}"
     if foreign.architecture is not None and foreign.architecture != header.architecture:
         raise CheckpointError(
             f"{name} is a {header.architecture}, not a {foreign.architecture}: leave --architecture out"

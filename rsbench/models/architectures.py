@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rsbench.errors import UsageError
+from rsbench.models.wide_resnet import WideResNet
 
 Shape = tuple[int, int, int]
 
@@ -57,7 +58,13 @@ def _cnn(classes: int, shape_CHW: Shape) -> nn.Module:
     )
 
 
+def _wrn40_2(classes: int, shape_CHW: Shape) -> nn.Module:
+    return WideResNet(40, 2, classes, shape_CHW[0])
+
+
 def _resnet50(classes: int, shape_CHW: Shape) -> nn.Module:
+    if shape_CHW[0] != 3:
+        raise UsageError(f"resnet50 takes images of 3 channels, and these have {shape_CHW[0]}: choose another network")
     from torchvision.models import resnet50  # takes a second to import, and the small networks do not need it
 
     network: nn.Module = resnet50(weights=None, num_classes=classes)
@@ -69,23 +76,26 @@ class Architecture:
     """A network, and how it is certified unless told otherwise: rows of a batch, and passes of a chunk.
 
     Both are part of a run's identity, so they are fixed here and never found by trial. A chunk is what a lost worker
-    loses: some seconds on one core.
+    loses: some seconds on one core. `usual_classes` and `usual_shape` are of the images that it is mostly used on.
     """
 
     build: Callable[[int, Shape], nn.Module]
     batch_size: int
     chunk_passes: int
+    usual_classes: int
+    usual_shape: Shape
 
 
 ARCHITECTURES = {
-    "mlp": Architecture(_mlp, batch_size=1024, chunk_passes=50_000),
-    "cnn": Architecture(_cnn, batch_size=512, chunk_passes=10_000),
-    "resnet50": Architecture(_resnet50, batch_size=32, chunk_passes=128),
+    "mlp": Architecture(_mlp, 1024, chunk_passes=50_000, usual_classes=10, usual_shape=(1, 8, 8)),
+    "cnn": Architecture(_cnn, 512, chunk_passes=10_000, usual_classes=10, usual_shape=(1, 28, 28)),
+    "wrn40-2": Architecture(_wrn40_2, 64, chunk_passes=1024, usual_classes=10, usual_shape=(3, 32, 32)),
+    "resnet50": Architecture(_resnet50, 32, chunk_passes=128, usual_classes=1000, usual_shape=(3, 224, 224)),
 }
 
 
 def build_backbone(architecture: str, classes: int, shape_CHW: Shape) -> nn.Module:
-    """An untrained backbone. Raises UsageError for an unknown architecture."""
+    """An untrained backbone. Raises UsageError for an unknown architecture, or one that takes no such images."""
     if architecture not in ARCHITECTURES:
         raise UsageError(f"unknown architecture {architecture!r}: choose from {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[architecture].build(classes, shape_CHW)

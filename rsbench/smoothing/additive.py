@@ -1,4 +1,7 @@
-"""Additive smoothing measures: the image plus independent noise in every coordinate."""
+"""Additive smoothing measures: the image plus independent noise in every coordinate.
+
+The copies are made where the noise was drawn: for a small network each further array costs as much as a layer.
+"""
 
 from dataclasses import dataclass
 
@@ -15,7 +18,7 @@ class GaussianSmoothing(SmoothingMeasure):
     std: float
 
     def perturb(self, x_BCHW: Tensor, random: KeyedRandom) -> Tensor:
-        return x_BCHW + self.std * random.normal(tuple(x_BCHW.shape)).to(x_BCHW.device)
+        return random.normal(tuple(x_BCHW.shape)).to(x_BCHW.device).mul_(self.std).add_(x_BCHW)
 
 
 @dataclass(frozen=True)
@@ -26,4 +29,4 @@ class UniformSmoothing(SmoothingMeasure):
 
     def perturb(self, x_BCHW: Tensor, random: KeyedRandom) -> Tensor:
         u_BCHW = random.uniform(tuple(x_BCHW.shape)).to(x_BCHW.device)
-        return x_BCHW + self.half_width * (2.0 * u_BCHW - 1.0)
+        return u_BCHW.mul_(2.0).sub_(1.0).mul_(self.half_width).add_(x_BCHW)

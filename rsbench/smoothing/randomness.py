@@ -24,7 +24,8 @@ class KeyedRandom:
     words, so two images, blocks or stages can never share a counter: their streams do not overlap by construction,
     not merely with high probability.
 
-    Draws are made on the CPU, whatever device asks for them, so that every device sees the same noise.
+    Draws are made on the CPU, whatever device asks for them, so that every device sees the same noise. What is drawn
+    is the caller's to change.
     """
 
     def __init__(self, seed: int, stage: Stage, image: int, block: int) -> None:

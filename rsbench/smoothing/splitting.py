@@ -26,10 +26,10 @@ class SplittingSmoothing(SmoothingMeasure):
     def perturb(self, x_BCHW: Tensor, random: KeyedRandom) -> Tensor:
         period = 2.0 * self.half_width
         split_BCHW = period * random.uniform(tuple(x_BCHW.shape)).to(x_BCHW.device)
-        cell_BCHW = torch.ceil((x_BCHW - split_BCHW) / period)
-        high_BCHW = (split_BCHW + period * cell_BCHW).clamp(max=1.0)
-        low_BCHW = (split_BCHW + period * (cell_BCHW - 1.0)).clamp(min=0.0)
-        return (high_BCHW + low_BCHW) / 2.0
+        cell_BCHW = (x_BCHW - split_BCHW).div_(period).ceil_()
+        high_BCHW = (period * cell_BCHW).add_(split_BCHW).clamp_(max=1.0)
+        low_BCHW = cell_BCHW.sub_(1.0).mul_(period).add_(split_BCHW).clamp_(min=0.0)
+        return high_BCHW.add_(low_BCHW).div_(2.0)
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,10 @@ class DeterministicSplittingSmoothing(EnumeratedMeasure):
         return steps.to(torch.int64)
 
     def _split(self, steps_BCHW: Tensor, base_B: Tensor) -> Tensor:
-        offset_BCHW = (base_B[:, None, None, None] + self.offsets_CHW.to(base_B.device)) % self.levels
-        # Twice the split point, in steps: the odd number 2j + 1 never meets the even 2X, so no pixel lies on a cut.
-        cut_BCHW = 2 * offset_BCHW + 1
-        period = 2 * self.levels
-        # ⌈(2X − cut) / 2L⌉
-        cell_BCHW = -torch.div(cut_BCHW - 2 * steps_BCHW, period, rounding_mode="floor")
-        high_BCHW = (period * cell_BCHW + cut_BCHW).clamp(max=2 * self.q)
-        low_BCHW = (period * (cell_BCHW - 1) + cut_BCHW).clamp(min=0)
-        return (high_BCHW + low_BCHW).to(torch.float32) / (4 * self.q)
+        # In half steps pixels are even, and cuts, which are 2·((j + v) mod L) + 1 and every 2L from there, are odd: no
+        # pixel lies on a cut. The next cut above a pixel is as far from it as any cut is, modulo 2L.
+        period, pixel_BCHW = 2 * self.levels, 2 * steps_BCHW
+        from_pixel_BCHW = 2 * self.offsets_CHW.to(base_B.device) + 1 - pixel_BCHW
+        high_BCHW = (2 * base_B[:, None, None, None] + from_pixel_BCHW).remainder_(period).add_(pixel_BCHW)
+        low_BCHW = (high_BCHW - period).clamp_(min=0)
+        return high_BCHW.clamp_(max=2 * self.q).add_(low_BCHW).to(torch.float32).div_(4 * self.q)

@@ -14,6 +14,8 @@ from rsbench.models.architectures import ARCHITECTURES, Normalized, build_backbo
         ("mlp", 3, (2, 5, 7)),
         ("cnn", 10, (1, 28, 28)),
         ("cnn", 5, (3, 17, 22)),
+        ("wrn40-2", 10, (3, 32, 32)),
+        ("wrn40-2", 4, (1, 17, 20)),
         ("resnet50", 7, (3, 64, 64)),
     ],
 )
@@ -28,8 +30,21 @@ def test_a_chunk_fills_at_least_one_batch() -> None:
         assert architecture.chunk_passes >= architecture.batch_size
 
 
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "resnet50"])
+def test_the_usual_images_suit_a_network(architecture: str) -> None:
+    usual = ARCHITECTURES[architecture]
+    backbone = build_backbone(architecture, usual.usual_classes, usual.usual_shape).eval()
+    with torch.inference_mode():
+        assert backbone(torch.zeros(1, *usual.usual_shape)).shape == (1, usual.usual_classes)
+
+
+def test_images_with_other_channels_than_a_network_takes_are_refused() -> None:
+    with pytest.raises(UsageError, match="resnet50 takes images of 3 channels, and these have 1"):
+        build_backbone("resnet50", 10, (1, 8, 8))
+
+
 def test_an_unknown_architecture_is_refused() -> None:
-    with pytest.raises(UsageError, match="unknown architecture 'vgg': choose from mlp, cnn, resnet50"):
+    with pytest.raises(UsageError, match="unknown architecture 'vgg': choose from mlp, cnn, wrn40-2, resnet50"):
         build_backbone("vgg", 10, (1, 8, 8))
 
 

@@ -21,6 +21,7 @@ CPU = torch.device("cpu")
 HEAD = {
     "mlp": header("mlp"),
     "cnn": header("cnn", shape=(1, 4, 4)),
+    "wrn40-2": header("wrn40-2", shape=(3, 32, 32), mean=(0.4,) * 3, std=(0.3,) * 3),
     "resnet50": header("resnet50", shape=(3, 32, 32), mean=(0.4,) * 3, std=(0.3,) * 3),
 }
 
@@ -54,7 +55,11 @@ WRAPPERS: dict[str, Callable[[Mapping[str, Tensor]], Any]] = {
 # The small networks are Sequential, whose layers have numbers for names, as the wrappers' have; the large one is not.
 @pytest.mark.parametrize(
     ("architecture", "wrapper"),
-    [*product(("mlp", "cnn"), WRAPPERS), ("resnet50", "bare"), ("resnet50", "normalised, then DataParallel")],
+    [
+        *product(("mlp", "cnn", "wrn40-2"), WRAPPERS),
+        ("resnet50", "bare"),
+        ("resnet50", "normalised, then DataParallel"),
+    ],
 )
 def test_wrapped_state_dicts_load(architecture: str, wrapper: str) -> None:
     head = HEAD[architecture]

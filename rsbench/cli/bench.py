@@ -1,0 +1,158 @@
+"""`rsbench bench`: how fast a network votes on this machine, and how long a run would take."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rsbench.cli import options as o
+from rsbench.cli.output import print_json
+from rsbench.cli.progress import ProgressLine
+from rsbench.errors import UsageError
+from rsbench.methods import method_named
+from rsbench.report.numbers import count_text, percent_down
+
+if TYPE_CHECKING:
+    from rsbench.jobs.bench import Duration, Speed
+    from rsbench.models.checkpoint import CheckpointHeader
+    from rsbench.specs import CertificationSpec
+
+_LONGEST = 600.0
+
+
+def bench(
+    dataset: Annotated[
+        str | None,
+        typer.Option(envvar="RSBENCH_DATASET", help="As in certify (default: random images of the network's shape)."),
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(envvar="RSBENCH_CHECKPOINT", help="A checkpoint's file, or the start of its sha256."),
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RSBENCH_ARCHITECTURE", help="Network of a foreign file, or to measure untrained: mlp, cnn, …"
+        ),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(envvar="RSBENCH_METHOD", help="Noise of a foreign file or an untrained network.")
+    ] = None,
+    sigma: Annotated[
+        float | None, typer.Option(envvar="RSBENCH_SIGMA", help="Its sigma (default of an untrained network: 0.5).")
+    ] = None,
+    images: o.Images = None,
+    n0: o.SelectionVotes = None,
+    n: o.EstimationVotes = None,
+    batch_size: o.BatchSize = None,
+    workers: o.Workers = None,
+    device: o.Device = None,
+    seconds: Annotated[float, typer.Option(help="How long each of the five measurements lasts.")] = 3.0,
+    data_root: o.DataRoot = None,
+    db: o.Database = None,
+    json: o.Json = False,
+) -> None:
+    """Measure forward passes a second, of the bare network and on the whole way of a run, and estimate that run.
+
+    Without --checkpoint the network is untrained: weights do not change its speed. Nothing is stored.
+    """
+    if not 0.0 < seconds <= _LONGEST:
+        raise UsageError(f"--seconds {seconds:g}: give a number above 0, at most {_LONGEST:g}")
+    asked = o.check_workers(workers)
+    if method is not None:
+        method_named(method)
+
+    from rsbench.data.registry import load_dataset
+    from rsbench.jobs.bench import choose_subject, duration, measure_speed
+    from rsbench.jobs.certify import CertifyOptions, plan_run
+    from rsbench.jobs.checkpoints import Foreign
+    from rsbench.store.store import Store
+
+    named = None if dataset is None else load_dataset(dataset, data_root)
+    foreign = Foreign(method=method, sigma=sigma, architecture=architecture)
+    with Store.look_into(o.database(db)) as store:
+        found, data = choose_subject(store, o.home(), named, foreign, checkpoint)
+    chosen_device = o.device_name(device)
+    options = CertifyOptions(
+        images=images, n_select=100 if n0 is None else n0, n_estimate=n, batch_size=batch_size, device=chosen_device
+    )
+    spec = plan_run(found, "", data, options).spec
+    speed = measure_speed(found, data, spec, seconds=seconds, watcher=ProgressLine())
+    run = duration(spec, speed, o.default_workers(chosen_device) if asked is None else asked)
+    if json:
+        print_json(_as_json(found.header, checkpoint is not None, spec, speed, run))
+    else:
+        print("\n".join(_told(found.header, checkpoint is not None, spec, speed, run)))
+
+
+def _told(
+    header: "CheckpointHeader", trained: bool, spec: "CertificationSpec", speed: "Speed", run: "Duration"
+) -> list[str]:
+    size = "×".join(map(str, header.shape))
+    what = f"{header.architecture}{'' if trained else ' (untrained)'} on {size}, {header.method}"
+    lines = [
+        f"{what}, sigma {header.measure.sigma:g}, batches of {spec.batch_size}, {speed.device}",
+        "",
+        f"bare network   {_rate(speed.bare):>12} passes a second",
+        f"the whole way  {_rate(speed.full):>12} votes a second   {percent_down(speed.ratio)} % of the bare network",
+        "",
+        "stage, on its own   µs a vote    share",
+    ]
+    total = sum(speed.stages.values())
+    for stage, seconds in speed.stages.items():
+        lines.append(f"  {stage:<16}{1e6 * seconds:>12,.2f}{100.0 * seconds / total:>8.1f} %")
+    memory = f"{speed.process_memory / 2**20:,.0f} MiB"
+    if speed.gpu_memory is not None:
+        memory += f", {speed.gpu_memory / 2**20:,.0f} MiB of the GPU"
+    budget = "" if spec.budget is None else f", n0 = {spec.budget.n_select:,}, n = {spec.budget.n_estimate:,}"
+    hours = "" if run.gpu_hours is None else f" ({run.gpu_hours:,.2f} GPU-hours)"
+    padding = f"{100.0 * speed.padding:.1f} % more passes that fill batches"
+    return [
+        *lines,
+        "",
+        f"peak memory    {memory}",
+        f"the run        {count_text(run.images, 'image')}{budget}: {run.votes:,} votes and {padding}",
+        f"takes          {_time(run.seconds)}{hours}, with {count_text(run.workers, 'worker')} of this speed",
+    ]
+
+
+def _as_json(
+    header: "CheckpointHeader", trained: bool, spec: "CertificationSpec", speed: "Speed", run: "Duration"
+) -> dict[str, object]:
+    measured = asdict(speed)
+    return {
+        "architecture": header.architecture,
+        "trained": trained,
+        "shape": list(header.shape),
+        "method": header.method,
+        "sigma": header.measure.sigma,
+        "batch_size": spec.batch_size,
+        "device": measured["device"],
+        "bare_passes_per_second": measured["bare"],
+        "full_votes_per_second": measured["full"],
+        "ratio": measured["ratio"],
+        "stage_seconds_per_vote": measured["stages"],
+        "padding": measured["padding"],
+        "peak_process_bytes": measured["process_memory"],
+        "peak_gpu_bytes": measured["gpu_memory"],
+        "run": {
+            "images": run.images,
+            "n0": spec.budget and spec.budget.n_select,
+            "n": spec.budget and spec.budget.n_estimate,
+            "votes": run.votes,
+            "workers": run.workers,
+            "seconds": run.seconds,
+            "gpu_hours": run.gpu_hours,
+        },
+    }
+
+
+def _rate(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.2f}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"

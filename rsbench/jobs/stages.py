@@ -1,0 +1,133 @@
+"""The stages of a vote, timed one by one and together on a chunk of a run. Shapes: B batch, C channels, K classes."""
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from rsbench.certification.plan import BLOCK, cut
+from rsbench.certification.results import certify_chunk
+from rsbench.certification.votes import CertificationWork, VoteCounter
+from rsbench.data.dataset import ImageDataset
+from rsbench.jobs.provenance import provenance
+from rsbench.records import ChunkVotes
+from rsbench.store.store import Store
+
+
+class Stages:
+    """The first chunk of a run on its way. Every method goes the way once and returns the seconds that it took.
+
+    `store` is one to throw away: each way to it is a run of its own there.
+    """
+
+    def __init__(self, work: CertificationWork, dataset: ImageDataset, store: Store) -> None:
+        self._work, self._dataset, self._store = work, dataset, store
+        self._counter = VoteCounter(work)
+        self._chunk = cut(work.spec)[0]
+        self._pixels_NCHW = dataset.pixels(self._chunk.indices)
+        self._batch_BCHW = self._ready(work.spec.batch_size)
+        self._counted: ChunkVotes | None = None
+        self._runs = 0
+        store.record_dataset(work.info)
+        header = work.checkpoint.header
+        store.record_checkpoint(
+            work.checkpoint.sha256,
+            path="",
+            method=header.method,
+            measure=header.measure,
+            dataset_fingerprint=work.info.fingerprint,
+            seed=header.seed,
+            header_json=header.canonical_json(),
+        )
+
+    def forward(self) -> float:
+        """One pass of the bare network over a batch that lies ready on the device."""
+        return self._seconds(self._logits)
+
+    def full(self) -> float:
+        """From pixels to rows in the store."""
+        run = self._new_run()
+        return self._seconds(lambda: self._write(run, self._count()))
+
+    def noise(self) -> float:
+        """Drawing the noise and making the noisy copies."""
+        return self._seconds(self._draw)
+
+    def votes(self) -> float:
+        """Packing copies that lie ready into batches, and counting the votes of a network that takes no time."""
+        deaf, casts, block_BCHW = self._deaf, self._sizes, self._ready(BLOCK)
+
+        def work() -> None:
+            ballot = self._counter.ballot(self._chunk, deaf)
+            for copies, tally in casts:
+                ballot.cast(block_BCHW[:copies], tally)
+            ballot.count()
+
+        return self._seconds(work)
+
+    def store(self) -> float:
+        """From votes to radii, encoding the votes, and writing both."""
+        run, counted = self._new_run(), self._counted or self._count()
+        return self._seconds(lambda: self._write(run, counted))
+
+    def _ready(self, rows: int) -> Tensor:
+        random = torch.Generator().manual_seed(0)
+        return torch.rand((rows, *self._work.info.shape), generator=random).to(self._counter.device)
+
+    @torch.inference_mode()
+    def _logits(self) -> Tensor:
+        logits_BK: Tensor = self._counter.network(self._batch_BCHW)
+        return logits_BK
+
+    @cached_property
+    def _deaf(self) -> nn.Module:
+        return _Deaf(self._logits())
+
+    @cached_property
+    def _sizes(self) -> list[tuple[int, int]]:
+        return self._draw()
+
+    def _draw(self) -> list[tuple[int, int]]:
+        """Make all noisy copies and drop them: of every block, how many they were, and their tally."""
+        return [
+            (len(copies_BCHW), tally) for copies_BCHW, tally in self._counter.copies(self._chunk, self._pixels_NCHW)
+        ]
+
+    def _count(self) -> ChunkVotes:
+        self._counted = self._counter.count(self._chunk, self._pixels_NCHW)
+        return self._counted
+
+    def _new_run(self) -> int:
+        """Another seed makes another run: a row that is there already would not be written."""
+        self._runs += 1
+        spec = self._work.spec.model_copy(update={"seed": self._runs})
+        return self._store.open_run(spec, image_count=len(self._chunk.indices)).id
+
+    def _write(self, run: int, counted: ChunkVotes) -> None:
+        rows = certify_chunk(self._work.spec, self._work.info, self._dataset.labels_N, counted)
+        self._store.write_chunk(run, rows, seconds=counted.seconds, provenance=provenance(counted.device))
+
+    def _seconds(self, work: Callable[[], object]) -> float:
+        self._wait()
+        started = time.perf_counter()
+        work()
+        self._wait()
+        return time.perf_counter() - started
+
+    def _wait(self) -> None:
+        """A GPU computes on while Python goes ahead."""
+        if self._counter.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+class _Deaf(nn.Module):
+    """Answers with the same logits whatever it is shown."""
+
+    def __init__(self, logits_BK: Tensor) -> None:
+        super().__init__()
+        self._logits_BK = logits_BK
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self._logits_BK
