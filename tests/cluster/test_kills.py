@@ -1,6 +1,6 @@
 """Certification on a real Ray, killed at seeded points and started again: the store of a run that nothing disturbed.
 
-By default the tests take the first four points, one of each kind; RSBENCH_TEST_KILLS says how many.
+By default the tests take the first two points, a worker and a node; RSBENCH_TEST_KILLS says how many.
 `python -m tests.cluster.test_kills` takes 20, or as many as its argument says, and prints what came of each.
 """
 
@@ -39,7 +39,7 @@ IMAGES = 40
 # Seconds of work, in chunks of two images.
 CERTIFY = f"certify --dataset digits --method uniform --images first:{IMAGES} --n 20000"
 POINTS = 20
-TESTED = int(os.environ.get("RSBENCH_TEST_KILLS", "4"))
+TESTED = int(os.environ.get("RSBENCH_TEST_KILLS", "2"))
 
 
 @dataclass(frozen=True)
