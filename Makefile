@@ -18,8 +18,9 @@ demo: install
 	$(BIN)/rsbench leaderboard --dataset digits --norm l1 --radius 0.25,0.5,1
 	@echo "Open the dashboard with: $(BIN)/rsbench dashboard"
 
+# In two processes, a file to one of them: tests wait for Ray, servers and browsers more than they compute.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .
