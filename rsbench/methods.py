@@ -41,6 +41,16 @@ METHODS = MappingProxyType(
 _LARGEST_SIGMA_Q = 5e8
 
 
+def title_of(name: str) -> str:
+    """The method as the board prints it; of another origin, its name."""
+    return METHODS[name].title if name in METHODS else name
+
+
+def place_of(name: str) -> tuple[int, str]:
+    """Sorts methods as the table has them, those of another origin last."""
+    return (list(METHODS).index(name) if name in METHODS else len(METHODS)), name
+
+
 def method_named(name: str) -> Method:
     """The method of that name. Raises UsageError when there is none."""
     if name not in METHODS:

@@ -13,7 +13,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-# Where a run's numbers come from. Reproduced: another run gave the same votes.
+# Where a run's numbers come from. Reproduced: measured here, and another run gave the same votes.
 Tier = Literal["measured", "reproduced", "imported-votes", "imported-radii"]
 Standing = Literal["declared", "exploratory"]
 AnnotationKind = Literal["invalid", "superseded", "reproduced"]

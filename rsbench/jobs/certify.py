@@ -156,16 +156,14 @@ def run_certification(
     store.record_dataset(dataset.info)
     with store.keeping_claims():
         # All are claimed before the first is begun: whose run is taken learns it now, not after hours.
-        opened = [_open(store, dataset, plan) for plan in planned]
-        missing = sum(
-            len(indices_of(plan.spec.images)) - len(run.done) for plan, run in zip(planned, opened, strict=True)
-        )
+        opened = [(plan, _open(store, dataset, plan)) for plan in planned]
+        missing = sum(len(indices_of(plan.spec.images)) - len(run.done) for plan, run in opened)
         if missing == 0:
-            return [_finish(store, dataset, plan, _nothing_missing, watcher) for plan in planned]
+            return [_finish(store, dataset, plan, run, _nothing_missing, watcher) for plan, run in opened]
         watcher.begin("certifying", missing, "images")
         try:
             with vote_counting(min(workers, missing), planned[0].spec.device) as count:
-                return [_finish(store, dataset, plan, count, watcher) for plan in planned]
+                return [_finish(store, dataset, plan, run, count, watcher) for plan, run in opened]
         finally:
             watcher.end()
 
@@ -185,11 +183,11 @@ def _open(store: Store, dataset: ImageDataset, plan: PlannedRun) -> OpenRun:
     return store.open_run(plan.spec, image_count=len(indices_of(plan.spec.images)))
 
 
-def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountChunks, watcher: Watcher) -> FinishedRun:
-    """Bring one run to its seal."""
+def _finish(
+    store: Store, dataset: ImageDataset, plan: PlannedRun, run: OpenRun, count: CountChunks, watcher: Watcher
+) -> FinishedRun:
+    """Bring one run, as it was opened, to its seal."""
     spec, header, chunks = plan.spec, plan.checkpoint.header, cut(plan.spec)
-    open_again = partial(_open, store, dataset, plan)
-    run = patiently(open_again, watcher)
     if run.sealed:
         return FinishedRun(spec, 0)
     # A chunk is written whole, so its first image tells whether it is done.
@@ -208,7 +206,7 @@ def _finish(store: Store, dataset: ImageDataset, plan: PlannedRun, count: CountC
 
     def seal() -> None:
         # It may have been sealed by a try whose answer was lost.
-        if not open_again().sealed:
+        if not _open(store, dataset, plan).sealed:
             store.seal(run.id)
 
     patiently(seal, watcher)

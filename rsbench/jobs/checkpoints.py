@@ -1,7 +1,5 @@
 """Checkpoint files: where they lie, how a foreign one gets a header, and whether one suits a data set."""
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from rsbench.methods import measure_for, method_named
 from rsbench.models.architectures import ARCHITECTURES
 from rsbench.models.checkpoint import Checkpoint, CheckpointHeader, safetensors_header
 from rsbench.records import CheckpointRecord
+from rsbench.report.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -30,16 +29,7 @@ def save_checkpoint(checkpoint: Checkpoint, home: Path) -> Path:
     folder = home / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{checkpoint.sha256}.safetensors"
-    descriptor, temporary = tempfile.mkstemp(dir=folder)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(checkpoint.content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(target, checkpoint.content)
     return target
 
 

@@ -9,6 +9,7 @@ from rsbench.data.subset import indices_of
 from rsbench.data.unit import unit_images
 from rsbench.errors import CheckpointError
 from rsbench.models.checkpoint import Checkpoint
+from rsbench.records import IntArray
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.randomness import KeyedRandom, Stage
 
@@ -27,11 +28,7 @@ def check_above_chance(checkpoint: Checkpoint, dataset: ImageDataset, images: st
     """
     chosen = indices_of(images)
     index_N = np.array(chosen)[np.unique(np.linspace(0, len(chosen) - 1, IMAGES).round().astype(int))]
-    correct = [0, 0]
-    for start in range(0, len(index_N), _AT_ONCE):
-        part_N = index_N[start : start + _AT_ONCE]
-        for look, right in enumerate(_right(checkpoint, dataset, part_N)):
-            correct[look] += right
+    correct = _right(checkpoint, dataset, index_N)
     classes, count = dataset.info.classes, len(index_N)
     # P(at least so many are right by guessing).
     if all(right == 0 or bdtrc(right - 1, count, 1.0 / classes) > _SIGNIFICANCE for right in correct):
@@ -43,13 +40,17 @@ def check_above_chance(checkpoint: Checkpoint, dataset: ImageDataset, images: st
 
 
 @torch.inference_mode()
-def _right(checkpoint: Checkpoint, dataset: ImageDataset, index_N: "np.typing.NDArray[np.int64]") -> tuple[int, int]:
+def _right(checkpoint: Checkpoint, dataset: ImageDataset, index_N: IntArray) -> list[int]:
     """On how many images the network is right, and on how many noisy copies of them."""
     info = dataset.info
     network = checkpoint.network(torch.device("cpu"))
     measure = build_measure(checkpoint.header.measure, q=info.q, shape_CHW=info.shape)
-    x_NCHW = unit_images(dataset.pixels(index_N.tolist()), info.q)
-    label_N = torch.from_numpy(dataset.labels_N[index_N])
-    noisy_NCHW = measure.perturb(x_NCHW, KeyedRandom(0, Stage.PREFLIGHT, int(index_N[0]), 0))
-    looks = [int((network(batch_NCHW).argmax(dim=1) == label_N).sum()) for batch_NCHW in (x_NCHW, noisy_NCHW)]
-    return looks[0], looks[1]
+    correct = [0, 0]
+    for start in range(0, len(index_N), _AT_ONCE):
+        part_N = index_N[start : start + _AT_ONCE]
+        x_NCHW = unit_images(dataset.pixels(part_N.tolist()), info.q)
+        label_N = torch.from_numpy(dataset.labels_N[part_N])
+        noisy_NCHW = measure.perturb(x_NCHW, KeyedRandom(0, Stage.PREFLIGHT, int(part_N[0]), 0))
+        for look, batch_NCHW in enumerate((x_NCHW, noisy_NCHW)):
+            correct[look] += int((network(batch_NCHW).argmax(dim=1) == label_N).sum())
+    return correct

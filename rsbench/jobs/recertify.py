@@ -11,7 +11,6 @@ from rsbench.records import FloatArray, IntArray, NewCurve, RunRecord
 from rsbench.report.recertification import Recertifiable
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
-from rsbench.theory.certificate import SampledCertificate
 from rsbench.theory.recertification import Question, images_at_once, recertify, standing_of
 
 # Caps of photographs take a megabyte each.
@@ -41,7 +40,7 @@ def recertify_runs(
         run = known.run
         follows = standing_of(question, known.declared)
         size, caps = images_at_once(run.dataset.classes), None
-        if looks_at_images(question.certificate):
+        if CERTIFICATES[question.certificate].looks_at_images:
             caps, size = _Caps(run, data_root), min(size, _IMAGES_WITH_CAPS)
         curve = recertify(
             store.image_blocks(run.id, size),
@@ -53,12 +52,6 @@ def recertify_runs(
         )
         said = statement if follows == "exploratory" else None
         yield Recertified(run, curve, store.add_curve(run.id, curve, statement=said))
-
-
-def looks_at_images(certificate: str) -> bool:
-    """Whether a certificate needs the pixels of the images."""
-    known = CERTIFICATES[certificate]
-    return isinstance(known, SampledCertificate) and known.looks_at_images
 
 
 class _Caps:

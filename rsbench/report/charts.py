@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from rsbench.methods import METHODS
+from rsbench.methods import place_of
 from rsbench.report.numbers import percent_down, radius_text, sigma_text
 
 # Okabe and Ito's colours, which stay apart under every common colour blindness. A method keeps its colour whatever
@@ -264,5 +264,4 @@ def _dash(frame: pd.DataFrame) -> alt.StrokeDash:
 
 
 def _in_table_order(methods: Iterable[str]) -> list[str]:
-    order = {name: i for i, name in enumerate(METHODS)}
-    return sorted(methods, key=lambda method: (order.get(method, len(order)), method))
+    return sorted(methods, key=place_of)

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rsbench.methods import METHODS
+from rsbench.methods import title_of
 from rsbench.records import RunRecord
 from rsbench.report.comparison import Comparison
 from rsbench.report.configuration import certificate_of, curve_of, seed_of
@@ -59,11 +59,10 @@ def _average(comparison: Comparison) -> str:
 
 
 def _told(letter: str, run: RunRecord) -> str:
-    title = METHODS[run.method].title if run.method in METHODS else run.method
     certificate = certificate_of(run)
     return (
-        f"{letter}  {run.fingerprint[:12]}  {title}, σ {sigma_text(run.sigma)}, seed {seed_text(seed_of(run))}, "
-        f"{certificate.name} ({certificate.ball} ball)"
+        f"{letter}  {run.fingerprint[:12]}  {title_of(run.method)}, σ {sigma_text(run.sigma)}, "
+        f"seed {seed_text(seed_of(run))}, {certificate.name} ({certificate.ball} ball)"
     )
 
 

@@ -7,16 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsbench.errors import UsageError
-from rsbench.methods import METHODS
+from rsbench.methods import place_of
 from rsbench.records import CurveRecord, NewCurve, RunRecord, Standing, Steps
 from rsbench.report.annotations import ranked
 from rsbench.report.configuration import curve_of, seed_of
 from rsbench.report.recertification import Recertifiable, checked_question, recertifiable
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
-from rsbench.theory.certificate import SampledCertificate
 from rsbench.theory.confidence_procedures import PROCEDURES
-from rsbench.theory.recertification import Ballots, Question, ballots_of, images_at_once, recertify_ballots, standing_of
+from rsbench.theory.recertification import (
+    Ballots,
+    Question,
+    ballots_of,
+    images_at_once,
+    recertify,
+    recertify_ballots,
+    standing_of,
+)
 
 __all__ = ["PROCEDURES", "Asked", "LiveRun", "askable_runs", "first_choice", "open_live_run"]
 
@@ -68,8 +75,7 @@ class LiveRun:
 
     def why_not(self, certificate: str) -> str | None:
         """Why one of the certificates for the run's noise cannot be had here, None where it can."""
-        known = CERTIFICATES[certificate]
-        if isinstance(known, SampledCertificate) and known.looks_at_images:
+        if CERTIFICATES[certificate].looks_at_images:
             return f"{certificate} looks at the pixels of the images, which are not here: use rsbench recertify"
         return self.known.refusal(certificate)
 
@@ -94,8 +100,8 @@ class LiveRun:
             curve = recertify_ballots(self.kept, question, standing, measure=facts.measure, dataset=self.run.dataset)
         else:
             with Store.open_existing(self.location) as store:
-                blocks = map(ballots_of, store.image_blocks(self.run.id, images_at_once(self.run.dataset.classes)))
-                curve = recertify_ballots(blocks, question, standing, measure=facts.measure, dataset=self.run.dataset)
+                blocks = store.image_blocks(self.run.id, images_at_once(self.run.dataset.classes))
+                curve = recertify(blocks, question, standing, measure=facts.measure, dataset=self.run.dataset)
         return Asked(self, question, standing, curve)
 
 
@@ -144,13 +150,11 @@ class Asked:
 
 def askable_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """The runs to choose from, each once with its own curve: by data set, method, σ and seed. None is withheld."""
-    order = {name: place for place, name in enumerate(METHODS)}
     own = [run for run in ranked(runs) if curve_of(run).is_primary]
     return sorted(
         own,
         key=lambda run: (
-            run.dataset.name, order.get(run.method, len(order)), run.method, run.sigma, seed_of(run) or 0,
-            run.fingerprint,
+            run.dataset.name, place_of(run.method), run.sigma, seed_of(run) or 0, run.fingerprint,
         ),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
-from rsbench.methods import METHODS
+from rsbench.methods import title_of
 from rsbench.records import RunRecord, Steps
 from rsbench.report.configuration import curve_of, seed_of
 from rsbench.report.curves import points_of
@@ -21,10 +21,9 @@ OWN, ASKED = "declared by the run", "asked for now"
 
 def run_label(run: RunRecord) -> str:
     """A run in a list of runs: data set, method, σ, seed and fingerprint."""
-    known, seed = METHODS.get(run.method), seed_of(run)
+    seed = seed_of(run)
     told = "" if seed is None else f" · seed {seed}"
-    title = known.title if known else run.method
-    return f"{run.dataset.name} · {title} · σ {sigma_text(run.sigma)}{told} · {run.fingerprint[:12]}"
+    return f"{run.dataset.name} · {title_of(run.method)} · σ {sigma_text(run.sigma)}{told} · {run.fingerprint[:12]}"
 
 
 def live_frame(asked: Asked) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from rsbench.methods import METHODS
+from rsbench.methods import place_of, title_of
 from rsbench.records import Provenance, RunRecord, Steps
 from rsbench.report.annotations import annotation_text
 from rsbench.report.charts import METHOD_COLOURS, OTHER_COLOUR
@@ -23,6 +23,7 @@ from rsbench.report.numbers import count_text, percent_down, radius_text, sigma_
 from rsbench.report.protocol import EXPLORATORY, protocol_of
 from rsbench.report.reported import REPORTED_TITLE, ReportedCell, ReportedRow, ReportedTable, reported_json
 from rsbench.report.reported_text import own_model, reported_notes
+from rsbench.report.tables import theorem_facts
 
 # What a page in dark colours draws instead, each as far from its ground as the other is from white.
 _ON_DARK = {
@@ -65,7 +66,7 @@ def static_board(
         ],
         reported=_reported_after(board, reported),
         reported_title=REPORTED_TITLE,
-        facts=_facts(board),
+        facts=theorem_facts(board),
         runs=[_run(curves, provenances.get(name, ())) for name, curves in known.items()],
         legend=_legend(board),
         incomplete=f"{count_text(board.incomplete, 'run')} begun and not finished: not shown."
@@ -162,23 +163,6 @@ def _legend(board: Leaderboard) -> list[str]:
     return [*legend, f"* {SELECTED_ON_TEST}."] if board.any_selected else legend
 
 
-def _facts(board: Leaderboard) -> list[dict[str, str]]:
-    facts: dict[tuple[tuple[str, str], ...], None] = {}
-    for row in (row for group in board.groups for row in group.rows):
-        theorem = row.approach.theorem
-        fact = {
-            "Method": row.approach.title,
-            "Certificate": theorem.name,
-            "Theorem": theorem.source,
-            "Ball": f"{theorem.ball} {board.norm}",
-            "Holds on": row.approach.threat_model,
-            "Needs": theorem.condition,
-            "Votes": row.approach.budget,
-        }
-        facts[tuple(fact.items())] = None
-    return [dict(fact) for fact in facts]
-
-
 def _reported_after(board: Leaderboard, reported: Sequence[ReportedTable]) -> dict[int, dict[str, Any]]:
     """The tables of the papers by the number of the group that they stand below: the last of their data set."""
     last = {group.protocol.dataset: number for number, group in enumerate(board.groups)}
@@ -225,12 +209,12 @@ def _paper_cell(row: ReportedRow, cell: ReportedCell | None) -> dict[str, str]:
 def _run(curves: Sequence[RunRecord], provenances: Sequence[Provenance]) -> dict[str, Any]:
     """A run, given once for each of its curves."""
     run = curves[0]
-    title, seed = METHODS[run.method].title if run.method in METHODS else run.method, seed_of(run)
+    seed = seed_of(run)
     hashes = {"run": run.fingerprint, "seal": run.seal, "checkpoint": run.checkpoint_sha256}
     hashes["data"] = run.dataset.fingerprint
     return {
         "anchor": run.fingerprint[:12],
-        "title": f"{title}, σ {sigma_text(run.sigma)}" + ("" if seed is None else f", seed {seed}"),
+        "title": f"{title_of(run.method)}, σ {sigma_text(run.sigma)}" + ("" if seed is None else f", seed {seed}"),
         "on": f"{run.dataset.name}, {protocol_of(run).images_label}",
         "hashes": {name: value for name, value in hashes.items() if value is not None},
         # Words are kept whole where the line is broken.
@@ -257,7 +241,6 @@ def _made(made: Provenance) -> str:
 
 
 def _run_order(run: RunRecord) -> tuple[object, ...]:
-    methods, seed = list(METHODS), seed_of(run)
-    place = methods.index(run.method) if run.method in METHODS else len(methods)
-    order = (run.dataset.name, run.images, place, run.method, run.sigma, -1 if seed is None else seed)
+    seed = seed_of(run)
+    order = (run.dataset.name, run.images, place_of(run.method), run.sigma, -1 if seed is None else seed)
     return (*order, run.fingerprint)

@@ -38,23 +38,31 @@ def board_table(board: Leaderboard, group: Group) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def theorem_table(board: Leaderboard) -> pd.DataFrame:
-    """What makes the numbers of each method true: certificate, theorem, ball, threat model, votes."""
-    lines = []
+def theorem_facts(board: Leaderboard) -> list[dict[str, str]]:
+    """What makes the numbers of each method true: certificate, theorem, ball, threat model, votes. Each once."""
+    facts: dict[tuple[tuple[str, str], ...], None] = {}
     for row in (row for group in board.groups for row in group.rows):
         theorem = row.approach.theorem
-        lines.append(
-            {
-                "Method": plain_markdown(row.approach.title),
-                "Certificate": theorem.name,
-                "Theorem": theorem.source,
-                "Ball": f"{theorem.ball} {board.norm}",
-                "Holds on": plain_markdown(row.approach.threat_model),
-                "Needs": plain_markdown(theorem.condition),
-                "Votes": row.approach.budget,
-            }
-        )
-    return pd.DataFrame(lines).drop_duplicates(ignore_index=True)
+        fact = {
+            "Method": row.approach.title,
+            "Certificate": theorem.name,
+            "Theorem": theorem.source,
+            "Ball": f"{theorem.ball} {board.norm}",
+            "Holds on": row.approach.threat_model,
+            "Needs": theorem.condition,
+            "Votes": row.approach.budget,
+        }
+        facts[tuple(fact.items())] = None
+    return [dict(fact) for fact in facts]
+
+
+def theorem_table(board: Leaderboard) -> pd.DataFrame:
+    """The facts of `theorem_facts`, for a page: Markdown in the cells."""
+    free = ("Method", "Holds on", "Needs")
+    lines = theorem_facts(board)
+    return pd.DataFrame(
+        [{name: plain_markdown(text) if name in free else text for name, text in line.items()} for line in lines]
+    )
 
 
 def curve_table(frame: pd.DataFrame) -> pd.DataFrame:

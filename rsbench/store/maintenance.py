@@ -48,7 +48,7 @@ def bring_up_to_date(location: str) -> Upgrade:
     try:
         try:
             before = upgrade(engine, keep)
-        except Exception:
+        except BaseException:
             # It has changed nothing. Were the copy kept, every further try would make another.
             if backup is not None:
                 backup.unlink()

@@ -298,7 +298,8 @@ def _dataset_info(row: Row[*tuple[Any, ...]]) -> DatasetInfo:
 
 
 def _run_record(row: Mapping[str, Any], dataset: DatasetInfo, annotations: tuple[Annotation, ...]) -> RunRecord:
-    reproduced = any(said.kind == "reproduced" for said in annotations)
+    # What others measured stays theirs, whoever finds it again.
+    reproduced = row["tier"] == "measured" and any(said.kind == "reproduced" for said in annotations)
     return RunRecord(
         id=row["id"],
         fingerprint=row["fingerprint"],

@@ -158,8 +158,11 @@ class Writer:
         run = t.certification_run
         of_run = run.c.id == run_id
         with writing(self.engine) as connection:
-            if connection.scalar(select(run.c.state).where(of_run).with_for_update(key_share=True)) != "open":
-                raise StoreError(f"run {run_id} is sealed: its rows never change")
+            state = connection.scalar(select(run.c.state).where(of_run).with_for_update(key_share=True))
+            if state != "open":
+                raise StoreError(
+                    f"there is no run {run_id}" if state is None else f"run {run_id} is sealed: its rows never change"
+                )
             claims.confirm(connection, run_id, self._holder)
             _add_provenance(connection, run_id, provenance)
             # A chunk that comes again took no time: whether the first was committed may not have been told.

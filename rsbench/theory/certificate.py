@@ -112,7 +112,8 @@ class Certificate(ABC):
 
     `norms`: the norms in which the radius holds as it is. `ball`: an open ball is certified at r iff radius > r, a
     closed one iff radius ≥ r. `threat_models`: for each measure for which the theorem holds, the images it speaks of.
-    `condition`: what it asks of the noise's joint law. `source`: paper and theorem.
+    `condition`: what it asks of the noise's joint law. `source`: paper and theorem. `looks_at_images`: whether the
+    radius depends on the pixels.
     """
 
     name: ClassVar[str]
@@ -121,6 +122,7 @@ class Certificate(ABC):
     threat_models: ClassVar[Mapping["Family", ThreatModel]]
     condition: ClassVar[str]
     source: ClassVar[str]
+    looks_at_images: ClassVar[bool] = False
 
     @property
     def threat_model(self) -> str:
@@ -187,7 +189,6 @@ class SampledCertificate(Certificate):
     """
 
     scale: ClassVar[Literal["sigma", "half_width"]]
-    looks_at_images: ClassVar[bool] = False
 
     @final
     def radius(self, bounds: ProbabilityBounds, scale: float, images: ImageFacts | None = None) -> FloatArray:

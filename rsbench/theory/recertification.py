@@ -9,7 +9,7 @@ import numpy as np
 from rsbench.records import DatasetInfo, FloatArray, ImageColumns, IntArray, NewCurve, Standing, Votes
 from rsbench.specs import MeasureSpec
 from rsbench.theory.catalogue import CERTIFICATES
-from rsbench.theory.certificate import ImageFacts, SampledCertificate
+from rsbench.theory.certificate import ImageFacts
 from rsbench.theory.confidence_procedures import Procedure
 from rsbench.theory.metrics import average_certified_radius
 from rsbench.votes_format import decode_votes
@@ -87,12 +87,13 @@ def recertify_ballots(
 ) -> NewCurve:
     """`recertify` of votes that are decoded already, and may be asked again."""
     certificate = CERTIFICATES[question.certificate]
-    looks = isinstance(certificate, SampledCertificate) and certificate.looks_at_images
     dims = math.prod(dataset.shape)
     radii, images, abstained = [], 0, 0
     for block in blocks:
         votes = block.votes
-        facts = ImageFacts(q=dataset.q, dims=dims, caps_ND=caps(block.index_N) if looks and caps else None)
+        facts = ImageFacts(
+            q=dataset.q, dims=dims, caps_ND=caps(block.index_N) if certificate.looks_at_images and caps else None
+        )
         verdicts = certificate.certify(
             votes.selection_NK,
             votes.first_NK(question.n),

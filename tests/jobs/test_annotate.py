@@ -1,17 +1,18 @@
 """What is said of sealed runs: what is refused, and what the board makes of it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rsbench.errors import UsageError
 from rsbench.jobs.annotate import annotate
-from rsbench.records import AnnotationKind, RunRecord
+from rsbench.records import AnnotationKind, ImportedRun, RunRecord
 from rsbench.report.comparison import check_comparable
 from rsbench.report.curves import curve_frame
 from rsbench.report.leaderboard import Leaderboard, leaderboard, leaderboard_json
-from rsbench.specs import CertificationSpec
+from rsbench.specs import CertificationSpec, ImportSpec
 from rsbench.store.store import Store
 from tests.fixtures.results import DIGITS, PROVENANCE, part_of, write_run
 
@@ -135,3 +136,28 @@ def test_two_runs_cannot_supersede_each_other(store: Store) -> None:
     said(store, run, "superseded", other)
     with pytest.raises(UsageError, match="is itself not ranked"):
         said(store, other, "superseded", store.run(run.fingerprint))
+
+
+def test_what_others_computed_stays_imported_when_it_is_found_again(store: Store) -> None:
+    rows = store.image_columns(written(store).id, with_votes=True)
+    runs = []
+    for content in ("a" * 64, "b" * 64):
+        spec = ImportSpec(
+            source="npz",
+            content_sha256=content,
+            method="ssn",
+            dataset=DIGITS.name,
+            dataset_fingerprint="e" * 64,
+            images="0:60:1",
+            family="splitting",
+            sigma=0.5,
+            certificate="lee",
+            n_estimate=1000,
+            failure_probability=0.001,
+        )
+        told = ImportedRun(spec, replace(DIGITS, fingerprint="e" * 64), rows, f"{content[0]}.npz")
+        (outcome,) = store.import_runs([told])
+        runs.append(store.run(outcome.fingerprint))
+    found = said(store, runs[0], "reproduced", runs[1])
+    assert found.tier == "imported-votes"
+    assert [annotation.kind for annotation in found.annotations] == ["reproduced"]

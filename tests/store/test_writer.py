@@ -101,6 +101,13 @@ def test_a_sealed_run_takes_no_row_and_no_second_seal(store: Store) -> None:
     assert results_of(store, spec) == before
 
 
+def test_rows_for_an_unknown_run_are_refused(store: Store) -> None:
+    spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
+    rows = first_of(store, store.run(spec.fingerprint()).id, 5)
+    with pytest.raises(StoreError, match="there is no run 77"):
+        store.write_chunk(77, rows, seconds=1.0, provenance=PROVENANCE)
+
+
 def test_the_same_rows_again_are_nothing(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
     run, before = store.run(spec.fingerprint()), results_of(store, spec)
