@@ -8,6 +8,11 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Family = Literal["gaussian", "uniform", "splitting", "deterministic-splitting"]
+# Those whose noise can be made of whole numbers, for images on a grid.
+GRID_FAMILIES = ("uniform", "splitting")
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+# How noise is keyed, and in which arithmetic. The last is that of early runs, and is drawn no more.
+Noise = Literal["philox4x32-float", "philox4x32-grid", "enumerated", "philox-block100-float32"]
 
 
 def canonical_json(value: Any) -> str:
@@ -88,6 +93,7 @@ class TrainingSpec(Spec):
     learning_rate: float = Field(default=0.05, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0)
+    noise: Literal["philox4x32-float"] = "philox4x32-float"
 
 
 class CertificationSpec(Spec):
@@ -95,8 +101,10 @@ class CertificationSpec(Spec):
 
     `images` is the canonical text of the chosen indices (see `rsbench.data.subset`). Images are cut into chunks of
     `chunk_images` in that order, and the noisy copies of a chunk are packed into batches of `batch_size`: both change
-    which batch a copy stands in, so both belong to the identity. `noise` names how noise is keyed and drawn. `budget`
-    is None where the law is enumerated.
+    which batch a copy stands in, so both belong to the identity. `budget` is None where the law is enumerated.
+    `noise`, `precision` (tf32: fp32 with TensorFloat-32 sums; bf16 and fp16: autocast), `channels_last` and
+    `torch_compile` name the arithmetic. `mixed_devices`: chunks may come from devices of several kinds, which need not
+    give the same bytes.
     """
 
     method: str
@@ -111,14 +119,26 @@ class CertificationSpec(Spec):
     batch_size: int = Field(ge=1)
     chunk_images: int = Field(ge=1)
     device: Literal["cpu", "cuda"]
-    precision: Literal["fp32"] = "fp32"
-    noise: Literal["philox-block100-float32"] = "philox-block100-float32"
+    noise: Noise
+    precision: Precision = "fp32"
+    channels_last: bool = False
+    torch_compile: bool = False
+    mixed_devices: bool = False
 
     @model_validator(mode="after")
     def _budget_belongs_to_sampling(self) -> Self:
         if (self.measure.family == "deterministic-splitting") != (self.budget is None):
             raise ValueError("a sampled measure needs a budget, an enumerated one has none")
+        if self.noise != "philox-block100-float32" and (self.noise == "enumerated") != (self.budget is None):
+            raise ValueError("noise is drawn for a sampled measure, and only for it")
+        if self.noise == "philox4x32-grid" and self.measure.family not in GRID_FAMILIES:
+            raise ValueError("integer noise is for the uniform and the splitting measure")
         return self
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether copies are made in whole numbers, of images on a grid k/q."""
+        return self.noise == "philox4x32-grid" or self.budget is None
 
     @property
     def passes_per_image(self) -> int:

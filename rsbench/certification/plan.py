@@ -1,18 +1,20 @@
-"""How a run is cut: chunks of images, prefixes of votes, blocks of noise."""
+"""How a run is cut: chunks of images, batches of their noisy copies, prefixes of votes."""
+
+import math
 
 from rsbench.data.subset import indices_of
 from rsbench.records import Chunk
 from rsbench.specs import CertificationSpec
 
-# Copies that share one keyed stream. Every prefix ends with a block, so that the first votes of a run with a larger n
-# are the votes of a run with a smaller one.
-BLOCK = 100
+_FIRST_PREFIX = 100
+_BATCHES = 64
+_MOST_IMAGES = 500
 
 
 def vote_prefixes(n_estimate: int) -> tuple[int, ...]:
     """The values of n at which a run's votes are stored, declared beforehand: powers of ten from 100, and n itself."""
     prefixes = []
-    power = BLOCK
+    power = _FIRST_PREFIX
     while power < n_estimate:
         prefixes.append(power)
         power *= 10
@@ -24,9 +26,12 @@ def spec_prefixes(spec: CertificationSpec) -> tuple[int, ...]:
     return (spec.passes_per_image,) if spec.budget is None else vote_prefixes(spec.budget.n_estimate)
 
 
-def default_chunk_images(chunk_passes: int, passes_per_image: int) -> int:
-    """Images of one chunk of about `chunk_passes`: at least one, at most 50."""
-    return max(1, min(50, chunk_passes // passes_per_image))
+def default_chunk_images(batch_size: int, passes_per_image: int) -> int:
+    """Images of one chunk: as many as fill 64 batches, at least one, at most 500.
+
+    So at most 1.6 % of the passes fill up a chunk's last batch. A chunk is what a lost worker loses.
+    """
+    return max(1, min(_MOST_IMAGES, _BATCHES * batch_size // passes_per_image))
 
 
 def cut(spec: CertificationSpec) -> list[Chunk]:
@@ -34,3 +39,8 @@ def cut(spec: CertificationSpec) -> list[Chunk]:
     indices = indices_of(spec.images)
     size = spec.chunk_images
     return [Chunk(number, indices[i : i + size]) for number, i in enumerate(range(0, len(indices), size))]
+
+
+def batches_of(spec: CertificationSpec, images: int) -> int:
+    """Batches that the noisy copies of a chunk of so many images fill; the last may be filled up."""
+    return math.ceil(images * spec.passes_per_image / spec.batch_size)

@@ -1,58 +1,54 @@
-"""A chunk of images → votes. Shapes: N images, R vote rows, K classes, C channels, H height, W width."""
+"""A chunk of images → votes. Shapes: N images, R vote rows, K classes, B rows of a batch, C×H×W an image."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rsbench.certification.plan import BLOCK, spec_prefixes
+from rsbench.certification.plan import batches_of, spec_prefixes
+from rsbench.certification.rows import RowPlan
+from rsbench.certification.work import CertificationWork
 from rsbench.data.dataset import Pixels
 from rsbench.data.unit import unit_images
 from rsbench.errors import CheckpointError, UsageError
-from rsbench.models.checkpoint import Checkpoint
+from rsbench.models.arithmetic import Arithmetic
 from rsbench.models.device import describe_device, prepare_device
-from rsbench.records import Chunk, ChunkVotes, DatasetInfo, Votes
+from rsbench.records import Chunk, ChunkVotes, Votes
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.measure import EnumeratedMeasure
-from rsbench.smoothing.randomness import KeyedRandom, Stage
+from rsbench.smoothing.randomness import LARGEST_IMAGE, KeyedRandom, check_streams
 from rsbench.smoothing.voting import Ballot, NonFiniteOutputError, WrongOutputShapeError
-from rsbench.specs import CertificationSpec
-
-
-@dataclass(frozen=True, eq=False)
-class CertificationWork:
-    """Everything that a worker needs of a run besides the images: it travels once to each worker."""
-
-    spec: CertificationSpec
-    info: DatasetInfo
-    checkpoint: Checkpoint
 
 
 class VoteCounter:
     """The base classifier of a run on its device, ready to vote on chunks."""
 
     def __init__(self, work: CertificationWork) -> None:
-        self._spec = work.spec
-        self._info = work.info
-        self._measure = build_measure(work.spec.measure, q=work.info.q, shape_CHW=work.info.shape)
-        self.device = prepare_device(work.spec.device)
-        self.network: nn.Module = work.checkpoint.network(self.device)
+        """Raises UsageError when this machine or this version cannot compute the run as it is specified."""
+        spec, self._info = work.spec, work.info
+        _check_noise(work)
+        self._spec = spec
+        self._measure = build_measure(spec.measure, q=work.info.q, shape_CHW=work.info.shape, on_grid=spec.on_grid)
+        self.device = prepare_device(spec.device, tf32=spec.precision == "tf32")
+        check_streams(self.device)
+        self.network: nn.Module = Arithmetic(work.checkpoint.network(self.device), spec)
 
     @torch.inference_mode()
-    def count(self, chunk: Chunk, pixels_NCHW: Pixels) -> ChunkVotes:
-        """The votes of one chunk, whose images are `pixels_NCHW` in the chunk's order.
+    def count(self, chunk: Chunk, pixels_NCHW: Pixels, batches: range | None = None) -> ChunkVotes:
+        """The votes of one chunk, whose images are `pixels_NCHW` in the chunk's order, or of some of its batches.
 
-        Raises CheckpointError when the network returns NaN, infinity or another number of classes, and ValueError when
+        The votes of parts that make up a chunk add up to those of the chunk.
+        Raises CheckpointError when the network returns NaN, infinity or another number of classes, and UsageError when
         an image does not suit the measure.
         """
         started = time.perf_counter()
-        ballot = self.ballot(chunk, self.network)
+        plan = RowPlan(self._spec, len(chunk.indices), self.device)
+        ballot = Ballot(self.network, tallies=plan.tallies, classes=self._info.classes, device=self.device)
+        images_NCHW, index_N = self.images(chunk, pixels_NCHW)
         try:
-            for copies_BCHW, tally in self.copies(chunk, pixels_NCHW):
-                ballot.cast(copies_BCHW, tally)
+            for batch in range(batches_of(self._spec, len(chunk.indices))) if batches is None else batches:
+                ballot.cast(*self.batch(images_NCHW, index_N, plan, batch))
             counts_TK = ballot.count()
         except torch.OutOfMemoryError as error:
             raise UsageError(
@@ -63,54 +59,42 @@ class VoteCounter:
                 f"checkpoint {self._spec.checkpoint_sha256[:12]} cannot be certified on images "
                 f"{chunk.indices[0]} to {chunk.indices[-1]}: {error}"
             ) from error
-        prefixes = spec_prefixes(self._spec)
-        counts_NRK = counts_TK.numpy().reshape(len(chunk.indices), 1 + len(prefixes), self._info.classes)
+        counts_NRK = counts_TK.numpy().reshape(len(chunk.indices), plan.tallies_of_image, self._info.classes)
         # Each row so far holds the votes between two prefixes.
         counts_NRK[:, 1:] = np.cumsum(counts_NRK[:, 1:], axis=1)
         seconds = time.perf_counter() - started
-        return ChunkVotes(chunk, Votes(counts_NRK, prefixes), seconds, describe_device(self._spec.device))
+        votes = Votes(counts_NRK, spec_prefixes(self._spec))
+        return ChunkVotes(chunk, votes, seconds, describe_device(self._spec.device))
 
-    def ballot(self, chunk: Chunk, network: nn.Module) -> Ballot:
-        """An empty ballot for the votes of `network` on a chunk: a tally for each row of votes of each image."""
-        return Ballot(
-            network,
-            batch_size=self._spec.batch_size,
-            tallies=len(chunk.indices) * (1 + len(spec_prefixes(self._spec))),
-            classes=self._info.classes,
-            shape_CHW=self._info.shape,
-            device=self.device,
-        )
+    def images(self, chunk: Chunk, pixels_NCHW: Pixels) -> tuple[Tensor, Tensor]:
+        """The images of a chunk as the measure takes them, and their indices, both on the device.
 
-    def copies(self, chunk: Chunk, pixels_NCHW: Pixels) -> Iterator[tuple[Tensor, int]]:
-        """Every noisy copy of a chunk in blocks of at most BLOCK, each with the tally that its votes go to.
-
-        Raises ValueError when an image does not suit the measure.
+        Raises UsageError when one does not suit the measure.
         """
-        images_NCHW = unit_images(pixels_NCHW, self._info.q).to(self.device)
-        rows = 1 + len(spec_prefixes(self._spec))
-        for position, index in enumerate(chunk.indices):
-            yield from self._copies_of(images_NCHW[position], index, position * rows)
+        try:
+            images_NCHW = self._measure.prepare(unit_images(pixels_NCHW, self._info.q))
+        except ValueError as error:
+            raise UsageError(
+                f"images {chunk.indices[0]} to {chunk.indices[-1]} of {self._info.name}: {error}"
+            ) from error
+        return images_NCHW.to(self.device), torch.tensor(chunk.indices, device=self.device)
 
-    def _copies_of(self, x_CHW: Tensor, index: int, first_tally: int) -> Iterator[tuple[Tensor, int]]:
-        budget = self._spec.budget
-        if budget is None:
-            assert isinstance(self._measure, EnumeratedMeasure)  # noqa: S101 - the spec ties the budget to the family
-            for start in range(0, self._measure.levels, BLOCK):
-                stop = min(start + BLOCK, self._measure.levels)
-                yield self._measure.copies(x_CHW, start, stop), first_tally + 1
-            return
-        for copies_BCHW in self._sampled(x_CHW, index, Stage.SELECT, 0, budget.n_select):
-            yield copies_BCHW, first_tally
-        start = 0
-        for row, prefix in enumerate(spec_prefixes(self._spec), start=1):
-            for copies_BCHW in self._sampled(x_CHW, index, Stage.ESTIMATE, start, prefix):
-                yield copies_BCHW, first_tally + row
-            start = prefix
+    def batch(self, images_NCHW: Tensor, index_N: Tensor, plan: RowPlan, batch: int) -> tuple[Tensor, Tensor]:
+        """The noisy copies in a batch of a chunk, B×C×H×W, and the tally that the vote of each goes to."""
+        rows = plan.rows(batch)
+        x_BCHW = images_NCHW.index_select(0, rows.position_B)
+        if isinstance(self._measure, EnumeratedMeasure):
+            return self._measure.copies(x_BCHW, rows.copy_B), rows.tally_B
+        random = KeyedRandom(self._spec.seed, rows.stage_B, index_N[rows.position_B], rows.copy_B)
+        return self._measure.perturb(x_BCHW, random), rows.tally_B
 
-    def _sampled(self, x_CHW: Tensor, index: int, stage: Stage, start: int, stop: int) -> Iterator[Tensor]:
-        """Copies start..stop−1 of a stage; `start` is the first of a block."""
-        for first in range(start, stop, BLOCK):
-            random = KeyedRandom(self._spec.seed, stage, index, first // BLOCK)
-            # A block is always drawn whole and then cut: an array's first values may depend on its length.
-            copies_BCHW = self._measure.perturb(x_CHW.expand(BLOCK, *x_CHW.shape), random)
-            yield copies_BCHW[: min(BLOCK, stop - first)]
+
+def _check_noise(work: CertificationWork) -> None:
+    if work.spec.budget is not None and work.spec.noise == "philox-block100-float32":
+        raise UsageError(
+            "the run's noise was drawn by an early rsbench in a way that this one has not: certify the checkpoint again"
+        )
+    if work.info.images > LARGEST_IMAGE + 1:
+        raise UsageError(
+            f"{work.info.name} has {work.info.images:,} images, and noise is keyed for {LARGEST_IMAGE + 1:,} at most"
+        )

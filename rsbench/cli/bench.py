@@ -47,6 +47,10 @@ def bench(
     batch_size: o.BatchSize = None,
     workers: o.Workers = None,
     device: o.Device = None,
+    noise_arithmetic: o.NoiseArithmetic = None,
+    precision: o.ChosenPrecision = None,
+    channels_last: o.ChannelsLast = None,
+    compile: o.Compile = None,  # noqa: A002 - the option's name
     seconds: Annotated[float, typer.Option(help="How long each of the five measurements lasts.")] = 3.0,
     data_root: o.DataRoot = None,
     db: o.Database = None,
@@ -74,7 +78,15 @@ def bench(
         found, data = choose_subject(store, o.home(), named, foreign, checkpoint)
     chosen_device = o.device_name(device)
     options = CertifyOptions(
-        images=images, n_select=100 if n0 is None else n0, n_estimate=n, batch_size=batch_size, device=chosen_device
+        images=images,
+        n_select=100 if n0 is None else n0,
+        n_estimate=n,
+        batch_size=batch_size,
+        device=chosen_device,
+        noise_arithmetic=o.noise_arithmetic(noise_arithmetic),
+        precision=o.precision(precision or "fp32", chosen_device),
+        channels_last=bool(channels_last),
+        torch_compile=bool(compile),
     )
     spec = plan_run(found, "", data, options).spec
     speed = measure_speed(found, data, spec, seconds=seconds, watcher=ProgressLine())
@@ -91,7 +103,7 @@ def _told(
     size = "×".join(map(str, header.shape))
     what = f"{header.architecture}{'' if trained else ' (untrained)'} on {size}, {header.method}"
     lines = [
-        f"{what}, sigma {header.measure.sigma:g}, batches of {spec.batch_size}, {speed.device}",
+        f"{what}, sigma {header.measure.sigma:g}, batches of {spec.batch_size}, {_arithmetic(spec)}, {speed.device}",
         "",
         f"bare network   {_rate(speed.bare):>12} passes a second",
         f"the whole way  {_rate(speed.full):>12} votes a second   {percent_down(speed.ratio)} % of the bare network",
@@ -127,6 +139,10 @@ def _as_json(
         "method": header.method,
         "sigma": header.measure.sigma,
         "batch_size": spec.batch_size,
+        "noise": spec.noise,
+        "precision": spec.precision,
+        "channels_last": spec.channels_last,
+        "torch_compile": spec.torch_compile,
         "device": measured["device"],
         "bare_passes_per_second": measured["bare"],
         "full_votes_per_second": measured["full"],
@@ -145,6 +161,12 @@ def _as_json(
             "gpu_hours": run.gpu_hours,
         },
     }
+
+
+def _arithmetic(spec: "CertificationSpec") -> str:
+    """In which arithmetic a network computes."""
+    extra = ["channels last"] * spec.channels_last + ["compiled"] * spec.torch_compile
+    return ", ".join([spec.precision, *extra])
 
 
 def _rate(number: float) -> str:

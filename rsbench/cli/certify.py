@@ -12,7 +12,8 @@ from rsbench.methods import method_named
 
 _KEYS = (
     "dataset", "data_root", "checkpoint", "method", "sigma", "architecture", "offsets_seed", "images", "n0", "n",
-    "alpha", "seed", "batch_size", "workers", "device",
+    "alpha", "seed", "batch_size", "workers", "device", "noise_arithmetic", "precision", "channels_last", "compile",
+    "mixed_devices",
 )  # fmt: skip
 
 
@@ -48,6 +49,11 @@ def certify(
     batch_size: o.BatchSize = None,
     workers: o.Workers = None,
     device: o.Device = None,
+    noise_arithmetic: o.NoiseArithmetic = None,
+    precision: o.ChosenPrecision = None,
+    channels_last: o.ChannelsLast = None,
+    compile: o.Compile = None,  # noqa: A002 - the option's name
+    mixed_devices: o.MixedDevices = None,
     data_root: o.DataRoot = None,
     config: o.Config = None,
     db: o.Database = None,
@@ -97,6 +103,11 @@ def certify(
         failure_probability=settings.pick("alpha", alpha, 0.001),
         noise_seed=noise_seed,
         batch_size=settings.maybe("batch_size", batch_size, int),
+        noise_arithmetic=o.noise_arithmetic(settings.maybe("noise_arithmetic", noise_arithmetic, str)),
+        precision=o.precision(settings.pick("precision", precision, "fp32"), device),
+        channels_last=settings.pick("channels_last", channels_last, False),
+        torch_compile=settings.pick("compile", compile, False),
+        mixed_devices=settings.pick("mixed_devices", mixed_devices, False),
         device=device,
     )
     location = o.database(db)

@@ -3,11 +3,12 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 
 from rsbench.errors import UsageError
+from rsbench.specs import Precision
 
 Dataset = Annotated[
     str | None,
@@ -45,6 +46,32 @@ Workers = Annotated[
 Device = Annotated[
     str | None, typer.Option(envvar="RSBENCH_DEVICE", help="cpu or cuda (default: cuda where it is usable).")
 ]
+NoiseArithmetic = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RSBENCH_NOISE_ARITHMETIC",
+        help="grid: uniform and splitting noise in whole numbers, for images on a grid (default there); float.",
+    ),
+]
+ChosenPrecision = Annotated[
+    str | None,
+    typer.Option("--precision", envvar="RSBENCH_PRECISION", help="fp32 (default), tf32, or autocast: bf16, fp16."),
+]
+ChannelsLast = Annotated[
+    bool | None,
+    typer.Option("--channels-last", envvar="RSBENCH_CHANNELS_LAST", help="Keep channels together in memory."),
+]
+Compile = Annotated[
+    bool | None, typer.Option("--compile", envvar="RSBENCH_COMPILE", help="Compile the network by torch.compile.")
+]
+MixedDevices = Annotated[
+    bool | None,
+    typer.Option(
+        "--mixed-devices",
+        envvar="RSBENCH_MIXED_DEVICES",
+        help="Let a run's chunks come from devices of several kinds, whose bytes may differ.",
+    ),
+]
 Config = Annotated[Path | None, typer.Option(envvar="RSBENCH_CONFIG", help="TOML file with any of these options.")]
 Database = Annotated[
     str | None,
@@ -53,7 +80,7 @@ Database = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the work and its estimated time, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, in full precision.")]
 
-T = TypeVar("T", str, int, float)
+T = TypeVar("T", str, int, float, bool)
 Choice = TypeVar("Choice", bound=str)
 
 
@@ -88,7 +115,7 @@ class Settings:
             return kind(",".join(map(str, value)))
         if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
             return kind(value)
-        if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+        if isinstance(value, bool) != (kind is bool) or not isinstance(value, (int, float) if kind is float else kind):
             raise UsageError(f"{self._file}: {key} = {value!r} is not of the type {kind.__name__}")
         return kind(value)
 
@@ -104,6 +131,21 @@ def choice(flag: str, value: str, choices: tuple[Choice, ...]) -> Choice:
         if candidate == value:
             return candidate
     raise UsageError(f"{flag} {value}: choose from {', '.join(choices)}")
+
+
+def noise_arithmetic(value: str | None) -> Literal["grid", "float"] | None:
+    """The arithmetic of the noise, None for the default. Raises UsageError when it is unknown."""
+    choices: tuple[Literal["grid", "float"], ...] = ("grid", "float")
+    return None if value is None else choice("--noise-arithmetic", value, choices)
+
+
+def precision(value: str, device: str) -> Precision:
+    """The precision of the network. Raises UsageError when it is unknown, or the device has not got it."""
+    choices: tuple[Precision, ...] = get_args(Precision)
+    chosen = choice("--precision", value, choices)
+    if chosen == "tf32" and device == "cpu":
+        raise UsageError("--precision tf32: TensorFloat-32 is of CUDA devices: choose fp32, bf16 or fp16")
+    return chosen
 
 
 def names(text: str) -> tuple[str, ...]:

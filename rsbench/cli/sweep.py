@@ -15,7 +15,7 @@ _DEFAULT_SEEDS = "0,1,2"
 
 _KEYS = (
     "method", "dataset", "data_root", "sigma", "seed", "epochs", "images", "n0", "n", "alpha", "batch_size", "workers",
-    "device",
+    "device", "noise_arithmetic", "precision", "channels_last", "compile", "mixed_devices",
 )  # fmt: skip
 
 
@@ -39,6 +39,11 @@ def sweep(
     batch_size: o.BatchSize = None,
     workers: o.Workers = None,
     device: o.Device = None,
+    noise_arithmetic: o.NoiseArithmetic = None,
+    precision: o.ChosenPrecision = None,
+    channels_last: o.ChannelsLast = None,
+    compile: o.Compile = None,  # noqa: A002 - the option's name
+    mixed_devices: o.MixedDevices = None,
     data_root: o.DataRoot = None,
     config: o.Config = None,
     db: o.Database = None,
@@ -80,6 +85,11 @@ def sweep(
             n_estimate=settings.maybe("n", n, int),
             failure_probability=settings.pick("alpha", alpha, 0.001),
             batch_size=settings.maybe("batch_size", batch_size, int),
+            noise_arithmetic=o.noise_arithmetic(settings.maybe("noise_arithmetic", noise_arithmetic, str)),
+            precision=o.precision(settings.pick("precision", precision, "fp32"), device),
+            channels_last=settings.pick("channels_last", channels_last, False),
+            torch_compile=settings.pick("compile", compile, False),
+            mixed_devices=settings.pick("mixed_devices", mixed_devices, False),
             device=device,
         ),
     )

@@ -5,7 +5,8 @@ from typing import Any
 import ray
 from ray.actor import ActorHandle
 
-from rsbench.certification.votes import CertificationWork, VoteCounter
+from rsbench.certification.votes import VoteCounter
+from rsbench.certification.work import CertificationWork
 from rsbench.data.dataset import Pixels
 from rsbench.records import Chunk, ChunkVotes
 
@@ -23,13 +24,21 @@ class VotingActor:
         """Answers when the actor runs."""
 
     def count(
-        self, fingerprint: str, work: "list[ray.ObjectRef[CertificationWork]]", chunk: Chunk, pixels_NCHW: Pixels
+        self,
+        fingerprint: str,
+        work: "list[ray.ObjectRef[CertificationWork]]",
+        chunk: Chunk,
+        pixels_NCHW: Pixels,
+        batches: range | None = None,
     ) -> ChunkVotes:
-        """The votes of a chunk of the run `fingerprint`, whose work is fetched on the first chunk only."""
+        """The votes of a chunk of the run `fingerprint`, or of some of its batches.
+
+        The run's work is fetched on its first chunk only.
+        """
         if self._counter is None or self._fingerprint != fingerprint:
             self._counter = VoteCounter(ray.get(work[0]))
             self._fingerprint = fingerprint
-        return self._counter.count(chunk, pixels_NCHW)
+        return self._counter.count(chunk, pixels_NCHW, batches)
 
 
 def start_actor(device: str) -> ActorHandle[VotingActor]:

@@ -12,7 +12,8 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from rsbench.certification.votes import CertificationWork, VoteCounter
+from rsbench.certification.votes import VoteCounter
+from rsbench.certification.work import CertificationWork
 from rsbench.cluster.actor import VotingActor, start_actor
 from rsbench.cluster.session import ray_session, room
 from rsbench.data.dataset import Pixels

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from rsbench.certification.plan import BLOCK, cut
-from rsbench.certification.votes import CertificationWork
+from rsbench.certification.plan import batches_of, cut
+from rsbench.certification.work import CertificationWork
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.random_images import RandomImages
 from rsbench.errors import UsageError
@@ -164,13 +164,12 @@ def duration(spec: CertificationSpec, speed: Speed, workers: int) -> Duration:
 def shortened(spec: CertificationSpec, votes: int) -> CertificationSpec:
     """The run with chunks of about so many votes at most: of fewer images, or of one with fewer votes.
 
-    Those are whole batches, as much as possible of whole blocks, so that neither is filled up in vain.
+    Those are whole batches.
     """
     passes = spec.passes_per_image
     if votes >= passes:
         return spec.model_copy(update={"chunk_images": min(spec.chunk_images, votes // passes)})
-    blocks = max(2, votes // BLOCK, math.ceil(spec.batch_size / BLOCK))
-    kept = blocks * BLOCK // spec.batch_size * spec.batch_size
+    kept = max(2, votes // spec.batch_size) * spec.batch_size
     update: dict[str, object] = {"chunk_images": 1}
     if kept < passes and spec.budget is None:
         update["measure"] = spec.measure.model_copy(update={"levels": kept})
@@ -211,8 +210,7 @@ def _votes(spec: CertificationSpec) -> int:
 
 def _rows(spec: CertificationSpec, chunks: int | None) -> int:
     """Rows of all batches of a run's first chunks: the last batch of a chunk is filled up."""
-    votes = [spec.passes_per_image * len(chunk.indices) for chunk in cut(spec)[:chunks]]
-    return sum(math.ceil(count / spec.batch_size) * spec.batch_size for count in votes)
+    return sum(batches_of(spec, len(chunk.indices)) * spec.batch_size for chunk in cut(spec)[:chunks])
 
 
 def _peak_memory() -> int:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rsbench.certification.plan import cut, default_chunk_images
 from rsbench.certification.results import certify_chunk
-from rsbench.certification.votes import CertificationWork
+from rsbench.certification.work import CertificationWork
 from rsbench.cluster.scheduler import CountChunks, LoadPixels, vote_counting
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import canonical, choose_images, indices_of
@@ -21,8 +21,8 @@ from rsbench.jobs.watcher import Watcher
 from rsbench.methods import method_named
 from rsbench.models.architectures import ARCHITECTURES
 from rsbench.models.checkpoint import Checkpoint
-from rsbench.records import Chunk, ChunkVotes
-from rsbench.specs import CertificationSpec, SampleBudget
+from rsbench.records import Chunk, ChunkVotes, DatasetInfo
+from rsbench.specs import GRID_FAMILIES, CertificationSpec, MeasureSpec, Noise, Precision, SampleBudget
 from rsbench.store.store import Store
 from rsbench.store.writer import OpenRun
 from rsbench.theory.confidence import smallest_certifying_n
@@ -41,6 +41,11 @@ class CertifyOptions:
     noise_seed: int | None = None
     batch_size: int | None = None
     device: Literal["cpu", "cuda"] = "cpu"
+    noise_arithmetic: Literal["grid", "float"] | None = None
+    precision: Precision = "fp32"
+    channels_last: bool = False
+    torch_compile: bool = False
+    mixed_devices: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +100,7 @@ def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: 
     indices = choose_images(options.images or dataset.default_images, info.images)
     budget = None if method.enumerated else sample_budget(options, dataset)
     passes = header.measure.levels or (budget.n_select + budget.n_estimate if budget else 0)
+    rows = batch_size(options, header.architecture)
     noise_seed = options.noise_seed if options.noise_seed is not None else header.seed or 0
     spec = CertificationSpec(
         method=method.name,
@@ -107,11 +113,32 @@ def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: 
         budget=budget,
         # An enumerated run draws nothing, so no noise seed sets two of them apart.
         seed=(header.seed or 0) if budget is None else noise_seed,
-        batch_size=batch_size(options, header.architecture),
-        chunk_images=default_chunk_images(ARCHITECTURES[header.architecture].chunk_passes, passes),
+        batch_size=rows,
+        chunk_images=default_chunk_images(rows, passes),
         device=options.device,
+        noise=noise_of(options, header.measure, info),
+        precision=options.precision,
+        channels_last=options.channels_last,
+        torch_compile=options.torch_compile,
+        mixed_devices=options.mixed_devices,
     )
     return PlannedRun(spec, checkpoint, path)
+
+
+def noise_of(options: CertifyOptions, measure: MeasureSpec, info: DatasetInfo) -> Noise:
+    """How noise is drawn: in whole numbers wherever it can be, unless told otherwise.
+
+    Raises UsageError when whole numbers are asked for and cannot be had.
+    """
+    if measure.family == "deterministic-splitting":
+        return "enumerated"
+    possible = measure.family in GRID_FAMILIES and info.q is not None
+    if options.noise_arithmetic == "grid" and not possible:
+        reason = (
+            f"{info.name} has images on no grid" if info.q is None else f"{measure.family} noise is no whole number"
+        )
+        raise UsageError(f"--noise-arithmetic grid: {reason}: leave it out")
+    return "philox4x32-grid" if possible and options.noise_arithmetic != "float" else "philox4x32-float"
 
 
 def choose_checkpoints(
@@ -197,7 +224,10 @@ def _finish(
     tally = Tally(spec)
     if run.done:
         tally.add(patiently(partial(store.image_columns, run.id), watcher))
+    devices = {made.device for made in store.details(run.id).provenances} if run.done else set()
     for counted in count(work, missing, dataset.pixels):
+        devices.add(counted.device)
+        _check_one_kind(spec, counted.chunk, devices)
         images = certify_chunk(spec, dataset.info, dataset.labels_N, counted)
         where = provenance(counted.device)
         patiently(partial(store.write_chunk, run.id, images, seconds=counted.seconds, provenance=where), watcher)
@@ -211,6 +241,15 @@ def _finish(
 
     patiently(seal, watcher)
     return FinishedRun(spec, sum(len(chunk.indices) for chunk in missing))
+
+
+def _check_one_kind(spec: CertificationSpec, chunk: Chunk, devices: set[str]) -> None:
+    if len(devices) > 1 and not spec.mixed_devices:
+        raise UsageError(
+            f"images {chunk.indices[0]} to {chunk.indices[-1]} come from another kind of device than those before "
+            f"({'; '.join(sorted(devices))}), and their votes may differ in what no seed decides: use workers of one "
+            "kind, or allow several from the start with --mixed-devices"
+        )
 
 
 def _nothing_missing(work: CertificationWork, chunks: Sequence[Chunk], load: LoadPixels) -> Iterator[ChunkVotes]:

@@ -50,7 +50,9 @@ def _right(checkpoint: Checkpoint, dataset: ImageDataset, index_N: IntArray) -> 
         part_N = index_N[start : start + _AT_ONCE]
         x_NCHW = unit_images(dataset.pixels(part_N.tolist()), info.q)
         label_N = torch.from_numpy(dataset.labels_N[part_N])
-        noisy_NCHW = measure.perturb(x_NCHW, KeyedRandom(0, Stage.PREFLIGHT, int(part_N[0]), 0))
+        noisy_NCHW = measure.perturb(
+            measure.prepare(x_NCHW), KeyedRandom.of(0, Stage.PREFLIGHT, 0, range(start, start + len(part_N)))
+        )
         for look, batch_NCHW in enumerate((x_NCHW, noisy_NCHW)):
             correct[look] += int((network(batch_NCHW).argmax(dim=1) == label_N).sum())
     return correct

@@ -7,12 +7,15 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from rsbench.certification.plan import BLOCK, cut
+from rsbench.certification.plan import batches_of, cut
 from rsbench.certification.results import certify_chunk
-from rsbench.certification.votes import CertificationWork, VoteCounter
+from rsbench.certification.rows import RowPlan
+from rsbench.certification.votes import VoteCounter
+from rsbench.certification.work import CertificationWork
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.provenance import provenance
 from rsbench.records import ChunkVotes
+from rsbench.smoothing.voting import Ballot
 from rsbench.store.store import Store
 
 
@@ -28,6 +31,8 @@ class Stages:
         self._chunk = cut(work.spec)[0]
         self._pixels_NCHW = dataset.pixels(self._chunk.indices)
         self._batch_BCHW = self._ready(work.spec.batch_size)
+        self._plan = RowPlan(work.spec, len(self._chunk.indices), self._counter.device)
+        self._batches = batches_of(work.spec, len(self._chunk.indices))
         self._counted: ChunkVotes | None = None
         self._runs = 0
         store.record_dataset(work.info)
@@ -56,13 +61,13 @@ class Stages:
         return self._seconds(self._draw)
 
     def votes(self) -> float:
-        """Packing copies that lie ready into batches, and counting the votes of a network that takes no time."""
-        deaf, casts, block_BCHW = self._deaf, self._sizes, self._ready(BLOCK)
+        """Counting the votes of a network that takes no time."""
+        deaf, tallies = self._deaf, self._tallies
 
         def work() -> None:
-            ballot = self._counter.ballot(self._chunk, deaf)
-            for copies, tally in casts:
-                ballot.cast(block_BCHW[:copies], tally)
+            ballot = self._ballot(deaf)
+            for tally_B in tallies:
+                ballot.cast(self._batch_BCHW, tally_B)
             ballot.count()
 
         return self._seconds(work)
@@ -86,14 +91,17 @@ class Stages:
         return _Deaf(self._logits())
 
     @cached_property
-    def _sizes(self) -> list[tuple[int, int]]:
+    def _tallies(self) -> list[Tensor]:
         return self._draw()
 
-    def _draw(self) -> list[tuple[int, int]]:
-        """Make all noisy copies and drop them: of every block, how many they were, and their tally."""
-        return [
-            (len(copies_BCHW), tally) for copies_BCHW, tally in self._counter.copies(self._chunk, self._pixels_NCHW)
-        ]
+    @torch.inference_mode()
+    def _draw(self) -> list[Tensor]:
+        """Make all noisy copies and drop them: of every batch the tallies."""
+        images_NCHW, index_N = self._counter.images(self._chunk, self._pixels_NCHW)
+        return [self._counter.batch(images_NCHW, index_N, self._plan, batch)[1] for batch in range(self._batches)]
+
+    def _ballot(self, network: nn.Module) -> Ballot:
+        return Ballot(network, tallies=self._plan.tallies, classes=self._work.info.classes, device=self._counter.device)
 
     def _count(self) -> ChunkVotes:
         self._counted = self._counter.count(self._chunk, self._pixels_NCHW)

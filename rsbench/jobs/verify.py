@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsbench.certification.plan import cut
-from rsbench.certification.votes import CertificationWork
+from rsbench.certification.work import CertificationWork
 from rsbench.cluster.scheduler import vote_counting
 from rsbench.data.subset import indices_of
 from rsbench.errors import CheckpointError, UsageError

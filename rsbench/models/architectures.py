@@ -73,24 +73,23 @@ def _resnet50(classes: int, shape_CHW: Shape) -> nn.Module:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network, and how it is certified unless told otherwise: rows of a batch, and passes of a chunk.
+    """A network, and in batches of how many rows it is certified unless told otherwise.
 
-    Both are part of a run's identity, so they are fixed here and never found by trial. A chunk is what a lost worker
-    loses: some seconds on one core. `usual_classes` and `usual_shape` are of the images that it is mostly used on.
+    They are part of a run's identity, so they are fixed here and never found by trial. `usual_classes` and
+    `usual_shape` are of the images that it is mostly used on.
     """
 
     build: Callable[[int, Shape], nn.Module]
     batch_size: int
-    chunk_passes: int
     usual_classes: int
     usual_shape: Shape
 
 
 ARCHITECTURES = {
-    "mlp": Architecture(_mlp, 1024, chunk_passes=50_000, usual_classes=10, usual_shape=(1, 8, 8)),
-    "cnn": Architecture(_cnn, 512, chunk_passes=10_000, usual_classes=10, usual_shape=(1, 28, 28)),
-    "wrn40-2": Architecture(_wrn40_2, 64, chunk_passes=1024, usual_classes=10, usual_shape=(3, 32, 32)),
-    "resnet50": Architecture(_resnet50, 32, chunk_passes=128, usual_classes=1000, usual_shape=(3, 224, 224)),
+    "mlp": Architecture(_mlp, 1024, usual_classes=10, usual_shape=(1, 8, 8)),
+    "cnn": Architecture(_cnn, 512, usual_classes=10, usual_shape=(1, 28, 28)),
+    "wrn40-2": Architecture(_wrn40_2, 64, usual_classes=10, usual_shape=(3, 32, 32)),
+    "resnet50": Architecture(_resnet50, 32, usual_classes=1000, usual_shape=(3, 224, 224)),
 }
 
 

@@ -59,7 +59,16 @@ def _certified(run: RunRecord, spec: dict[str, Any]) -> tuple[list[str], list[st
         budget = spec["budget"]
         words += ["--n0", str(budget["n_select"]), "--n", str(budget["n_estimate"])]
         words += ["--alpha", repr(budget["failure_probability"]), "--seed", str(spec["seed"])]
-    return [*words, "--batch-size", str(spec["batch_size"]), "--device", spec["device"]], needs
+    return [*words, "--batch-size", str(spec["batch_size"]), "--device", spec["device"], *_arithmetic(spec)], needs
+
+
+def _arithmetic(spec: dict[str, Any]) -> list[str]:
+    """The options that are not the default; specifications of early runs have no such fields."""
+    words = ["--noise-arithmetic", "float"] if spec["noise"] == "philox4x32-float" else []
+    if spec["precision"] != "fp32":
+        words += ["--precision", spec["precision"]]
+    flags = {"channels_last": "--channels-last", "torch_compile": "--compile", "mixed_devices": "--mixed-devices"}
+    return [*words, *(flag for field, flag in flags.items() if spec.get(field))]
 
 
 def _images(run: RunRecord) -> tuple[str, list[str]]:

@@ -7,7 +7,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from rsbench.errors import StoreError
 from rsbench.methods import METHODS
@@ -15,7 +15,7 @@ from rsbench.records import CurveRecord, RunRecord, Tier
 from rsbench.report.numbers import budget_text
 from rsbench.specs import Family
 from rsbench.theory.catalogue import CERTIFICATES
-from rsbench.theory.certificate import Certificate
+from rsbench.theory.certificate import GRID, Certificate
 from rsbench.theory.rounding import radius_threshold
 
 # A board asks for the same few radii of every configuration.
@@ -27,7 +27,8 @@ class Approach:
     """A method with its certificate and budget: what a line of the board stands for.
 
     n and α are None where the law is enumerated, n0 also where an import does not tell it. `remark`: where the numbers
-    come from (see `remark_of`), and `notes` what more a reader must know of them. `variant` is empty, or tells apart
+    come from (see `remark_of`), and `notes` what more a reader must know of them. `on_grid`: noise was whole numbers,
+    and the certificate speaks of images on the grid. `variant` is empty, or tells apart
     runs of one seed that must not be averaged.
     """
 
@@ -40,6 +41,7 @@ class Approach:
     failure_probability: float | None
     remark: str = ""
     notes: tuple[str, ...] = ()
+    on_grid: bool = False
     variant: str = ""
 
     @property
@@ -73,7 +75,7 @@ class Approach:
     @property
     def threat_model(self) -> str:
         """Which perturbed images the certificate speaks of, under this method's noise."""
-        return self.theorem.threat_models[self.family]
+        return GRID if self.on_grid else self.theorem.threat_models[self.family]
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +183,15 @@ def curve_of(run: RunRecord) -> CurveRecord:
 
 def threat_model_of(run: RunRecord) -> str:
     """Which perturbed images a run's certificate speaks of. Raises StoreError where `certificate_of` does."""
-    return certificate_of(run).threat_models[run.family]
+    certificate = certificate_of(run)
+    return GRID if _on_grid(run.recipe) else certificate.threat_models[run.family]
+
+
+@cache
+def _on_grid(recipe: str) -> bool:
+    """Whether votes of that recipe were drawn with noise of whole numbers, which is one of images on a grid only."""
+    noise = json.loads(recipe).get("votes", {}).get("noise")
+    return bool(noise == "philox4x32-grid")
 
 
 def certificate_of(run: RunRecord) -> Certificate:
@@ -255,6 +265,7 @@ def _approach(run: RunRecord) -> Approach:
         curve.failure_probability,
         remark_of(run),
         run.notes,
+        _on_grid(run.recipe),
     )
 
 

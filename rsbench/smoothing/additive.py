@@ -5,8 +5,10 @@ The copies are made where the noise was drawn: for a small network each further 
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from rsbench.smoothing.grid import check_size, steps_of
 from rsbench.smoothing.measure import SmoothingMeasure
 from rsbench.smoothing.randomness import KeyedRandom
 
@@ -17,8 +19,8 @@ class GaussianSmoothing(SmoothingMeasure):
 
     std: float
 
-    def perturb(self, x_BCHW: Tensor, random: KeyedRandom) -> Tensor:
-        return random.normal(tuple(x_BCHW.shape)).to(x_BCHW.device).mul_(self.std).add_(x_BCHW)
+    def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
+        return random.normal(tuple(prepared_BCHW.shape[1:])).mul_(self.std).add_(prepared_BCHW)
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,30 @@ class UniformSmoothing(SmoothingMeasure):
 
     half_width: float
 
-    def perturb(self, x_BCHW: Tensor, random: KeyedRandom) -> Tensor:
-        u_BCHW = random.uniform(tuple(x_BCHW.shape)).to(x_BCHW.device)
-        return u_BCHW.mul_(2.0).sub_(1.0).mul_(self.half_width).add_(x_BCHW)
+    def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
+        u_BCHW = random.uniform(tuple(prepared_BCHW.shape[1:]))
+        return u_BCHW.mul_(2.0).sub_(1.0).mul_(self.half_width).add_(prepared_BCHW)
+
+
+@dataclass(frozen=True)
+class GridUniformSmoothing(SmoothingMeasure):
+    """x + (j + ½)/q − λ with j uniform on {0..L−1} in every coordinate, λ = L/2q, for images on the grid k/q.
+
+    It is the uniform law of half-width λ whose copies are moved to the middle of their step of 1/q. That move is the
+    same for every image of the grid, so it is a part of the base classifier, and every theorem for the uniform law
+    holds among those images, in the arithmetic that ran: only the last division is rounded.
+    """
+
+    levels: int
+    q: int
+
+    def __post_init__(self) -> None:
+        check_size(self.levels, self.q)
+
+    def prepare(self, x_NCHW: Tensor) -> Tensor:
+        # In half steps, and with the constants of the noise.
+        return steps_of(x_NCHW, self.q, "integer noise").mul_(2).add_(1 - self.levels)
+
+    def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
+        index_BCHW = random.integers(self.levels, tuple(prepared_BCHW.shape[1:]))
+        return index_BCHW.to(torch.float32).mul_(2).add_(prepared_BCHW).div_(2 * self.q)

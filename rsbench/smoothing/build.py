@@ -1,29 +1,50 @@
 """From a measure's specification to the measure."""
 
+import math
+
 import numpy as np
 
-from rsbench.smoothing.additive import GaussianSmoothing, UniformSmoothing
+from rsbench.smoothing.additive import GaussianSmoothing, GridUniformSmoothing, UniformSmoothing
 from rsbench.smoothing.measure import SmoothingMeasure
-from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, SplittingSmoothing
+from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
 from rsbench.specs import MeasureSpec
 
 
-def build_measure(spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int]) -> SmoothingMeasure:
+def build_measure(
+    spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool = False
+) -> SmoothingMeasure:
     """The smoothing measure of a spec, for images of that shape and quantisation.
 
-    Raises ValueError when deterministic splitting is asked for without a q.
+    `on_grid`: in whole numbers, where noise is otherwise drawn in float32; deterministic splitting always is.
+    Raises ValueError when whole numbers are asked for without a q, or for Gaussian noise.
     """
+    whole = on_grid or spec.family == "deterministic-splitting"
+    if whole and q is None:
+        raise ValueError("integer noise and deterministic splitting need images on a grid k/q")
     match spec.family:
+        case "gaussian" if on_grid:
+            raise ValueError("Gaussian noise is not made in whole numbers")
         case "gaussian":
             return GaussianSmoothing(std=_at_least(spec.sigma))
+        case "uniform" if q is not None and on_grid:
+            return GridUniformSmoothing(grid_levels(spec.half_width, q), q)
         case "uniform":
             return UniformSmoothing(half_width=_at_least(spec.half_width))
+        case "splitting" if q is not None and on_grid:
+            return GridSplittingSmoothing(grid_levels(spec.half_width, q), q)
         case "splitting":
             return SplittingSmoothing(half_width=_at_least(spec.half_width))
         case "deterministic-splitting":
-            if q is None or spec.levels is None or spec.offsets_seed is None:
-                raise ValueError("deterministic splitting needs images on a grid k/q")
+            assert q is not None and spec.levels is not None and spec.offsets_seed is not None  # noqa: S101, PT018
             return DeterministicSplittingSmoothing(spec.levels, spec.offsets_seed, q, shape_CHW)
+
+
+def grid_levels(half_width: float, q: int) -> int:
+    """L = ⌈2λq⌉: as many steps of 1/q as make a law at least as wide as the one that the certificate speaks of.
+
+    A radius of the theorems for these laws grows with λ, so the certificate of λ ≤ L/2q is true of it.
+    """
+    return max(1, math.ceil(2.0 * half_width * q))
 
 
 def _at_least(scale: float) -> float:

@@ -10,9 +10,16 @@ from rsbench.smoothing.randomness import KeyedRandom
 class SmoothingMeasure(ABC):
     """A law that makes noisy copies of images in [0,1]^d, before any channel normalisation."""
 
+    def prepare(self, x_NCHW: Tensor) -> Tensor:
+        """The images as `perturb` takes them, float32, same shape: done once for an image, not for each copy.
+
+        Raises ValueError when the law is none for one of them.
+        """
+        return x_NCHW
+
     @abstractmethod
-    def perturb(self, x_BCHW: Tensor, random: KeyedRandom) -> Tensor:
-        """One fresh noisy copy of each image: float32, shape and device of `x_BCHW`."""
+    def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
+        """One fresh noisy copy of each prepared image: float32, same shape and device. `random`: a stream a row."""
 
 
 class EnumeratedMeasure(SmoothingMeasure):
@@ -21,5 +28,5 @@ class EnumeratedMeasure(SmoothingMeasure):
     levels: int
 
     @abstractmethod
-    def copies(self, x_CHW: Tensor, start: int, stop: int) -> Tensor:
-        """Copies number start..stop−1 of one image: float32, (stop − start)×C×H×W, 0 ≤ start < stop ≤ levels."""
+    def copies(self, prepared_BCHW: Tensor, number_B: Tensor) -> Tensor:
+        """Of each prepared image the copy of that number: float32, same shape. `number_B`: int64 in {0..levels−1}."""

@@ -1,17 +1,15 @@
 """Splitting measures: [0,1] is cut at random points, a pixel becomes the middle of its cell (Levine & Feizi 2021)."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rsbench.smoothing.grid import check_size, split, steps_of
 from rsbench.smoothing.measure import EnumeratedMeasure, SmoothingMeasure
 from rsbench.smoothing.randomness import KeyedRandom
-
-# Inputs are float32: X/q·q differs from the integer X by less than 255·2⁻²³ there.
-_GRID_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -23,13 +21,35 @@ class SplittingSmoothing(SmoothingMeasure):
 
     half_width: float
 
-    def perturb(self, x_BCHW: Tensor, random: KeyedRandom) -> Tensor:
+    def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
         period = 2.0 * self.half_width
-        split_BCHW = period * random.uniform(tuple(x_BCHW.shape)).to(x_BCHW.device)
-        cell_BCHW = (x_BCHW - split_BCHW).div_(period).ceil_()
+        split_BCHW = random.uniform(tuple(prepared_BCHW.shape[1:])).mul_(period)
+        cell_BCHW = (prepared_BCHW - split_BCHW).div_(period).ceil_()
         high_BCHW = (period * cell_BCHW).add_(split_BCHW).clamp_(max=1.0)
         low_BCHW = cell_BCHW.sub_(1.0).mul_(period).add_(split_BCHW).clamp_(min=0.0)
         return high_BCHW.add_(low_BCHW).div_(2.0)
+
+
+@dataclass(frozen=True)
+class GridSplittingSmoothing(SmoothingMeasure):
+    """Independent splits (j_i + ½)/q, j_i uniform on {0..L−1}, and every L/q from there, for images on the grid k/q.
+
+    It is the splitting law of λ = L/2q whose splits are moved to the middle of their step of 1/q, where they part the
+    same pixels of the grid. So theorem 2 holds among those images, in the arithmetic that ran.
+    """
+
+    levels: int
+    q: int
+
+    def __post_init__(self) -> None:
+        check_size(self.levels, self.q)
+
+    def prepare(self, x_NCHW: Tensor) -> Tensor:
+        return steps_of(x_NCHW, self.q, "integer noise")
+
+    def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
+        index_BCHW = random.integers(self.levels, tuple(prepared_BCHW.shape[1:])).to(torch.float32)
+        return split(prepared_BCHW, index_BCHW, levels=self.levels, q=self.q)
 
 
 @dataclass(frozen=True)
@@ -37,7 +57,7 @@ class DeterministicSplittingSmoothing(EnumeratedMeasure):
     """All splits follow from one base j in {0..L−1}: pixel i is cut at ((j + v_i) mod L + ½)/q (§4.1, eqs. 27 and 28).
 
     The offsets v are fixed with the classifier: `numpy.random.RandomState(offsets_seed).randint(L, size=d)` in C·H·W
-    order, as in the released checkpoints. q: pixels are k/q. Everything up to the last division is in integers.
+    order, as in the released checkpoints. q: pixels are k/q.
     """
 
     levels: int
@@ -45,39 +65,28 @@ class DeterministicSplittingSmoothing(EnumeratedMeasure):
     q: int
     shape_CHW: tuple[int, int, int]
 
-    @cached_property
+    def __post_init__(self) -> None:
+        check_size(self.levels, self.q)
+
+    @property
     def offsets_CHW(self) -> Tensor:
-        """v, int64 in {0..L−1}."""
-        generator = np.random.RandomState(self.offsets_seed)
-        size = int(np.prod(self.shape_CHW))
-        return torch.from_numpy(generator.randint(self.levels, size=size).astype(np.int64)).reshape(self.shape_CHW)
+        """v, whole numbers in {0..L−1}, float32 on the CPU."""
+        return _offsets(self.levels, self.offsets_seed, self.shape_CHW, torch.device("cpu"))
 
-    def perturb(self, x_BCHW: Tensor, random: KeyedRandom) -> Tensor:
-        base_B = random.integers(self.levels, (len(x_BCHW),)).to(x_BCHW.device)
-        return self._split(self._grid(x_BCHW), base_B)
+    def prepare(self, x_NCHW: Tensor) -> Tensor:
+        return steps_of(x_NCHW, self.q, "DSSN")
 
-    def copies(self, x_CHW: Tensor, start: int, stop: int) -> Tensor:
-        base_B = torch.arange(start, stop, device=x_CHW.device)
-        return self._split(self._grid(x_CHW)[None], base_B)
+    def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
+        return self.copies(prepared_BCHW, random.integers(self.levels, (1,))[:, 0])
 
-    def _grid(self, x: Tensor) -> Tensor:
-        scaled = x * self.q
-        steps = scaled.round()
-        off = (scaled - steps).abs().max().item()
-        if steps.min().item() < 0 or steps.max().item() > self.q:
-            raise ValueError("DSSN certifies images in [0,1] only, and a pixel lies outside it")
-        if not off <= _GRID_TOLERANCE:  # also where a pixel is NaN
-            raise ValueError(
-                f"DSSN certifies images on the grid k/{self.q} only, and a pixel lies {off / self.q:.2g} off it: "
-                "quantise the images or use ssn"
-            )
-        return steps.to(torch.int64)
+    def copies(self, prepared_BCHW: Tensor, number_B: Tensor) -> Tensor:
+        offsets_CHW = _offsets(self.levels, self.offsets_seed, self.shape_CHW, number_B.device)
+        # Base plus offset need not be taken modulo L: the splits repeat every L.
+        index_BCHW = number_B.to(torch.float32)[:, None, None, None] + offsets_CHW
+        return split(prepared_BCHW, index_BCHW, levels=self.levels, q=self.q)
 
-    def _split(self, steps_BCHW: Tensor, base_B: Tensor) -> Tensor:
-        # In half steps pixels are even, and cuts, which are 2·((j + v) mod L) + 1 and every 2L from there, are odd: no
-        # pixel lies on a cut. The next cut above a pixel is as far from it as any cut is, modulo 2L.
-        period, pixel_BCHW = 2 * self.levels, 2 * steps_BCHW
-        from_pixel_BCHW = 2 * self.offsets_CHW.to(base_B.device) + 1 - pixel_BCHW
-        high_BCHW = (2 * base_B[:, None, None, None] + from_pixel_BCHW).remainder_(period).add_(pixel_BCHW)
-        low_BCHW = (high_BCHW - period).clamp_(min=0)
-        return high_BCHW.clamp_(max=2 * self.q).add_(low_BCHW).to(torch.float32).div_(4 * self.q)
+
+@lru_cache(maxsize=8)
+def _offsets(levels: int, seed: int, shape_CHW: tuple[int, int, int], device: torch.device) -> Tensor:
+    drawn = np.random.RandomState(seed).randint(levels, size=int(np.prod(shape_CHW)))
+    return torch.from_numpy(drawn.astype(np.float32)).reshape(shape_CHW).to(device)

@@ -136,6 +136,7 @@ class Writer:
                         image_count=image_count,
                         recipe=_recipe(connection, spec),
                         spec=spec.canonical_json(),
+                        notes="computed on devices of several kinds, or allowed to be" if spec.mixed_devices else None,
                         created_at=now(),
                         worker_seconds=0.0,
                     ),

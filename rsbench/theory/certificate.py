@@ -7,7 +7,7 @@ D pixels of an image.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, final
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rsbench.specs import Family, MeasureSpec
 
 Norm = Literal["l1", "l2"]
+GRID: Final = "the grid {k/q}^d in [0,1]^d"
 ThreatModel = Literal["all of R^d", "the box [0,1]^d", "the grid {k/q}^d in [0,1]^d"]
 
 # Why a theorem that asks for independent coordinates, or for additive noise, does not speak of a measure.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from rsbench.records import IntArray
-from rsbench.theory.certificate import Certificate, ImageFacts, Norm, Verdicts
+from rsbench.theory.certificate import GRID, Certificate, ImageFacts, Norm, Verdicts
 from rsbench.theory.confidence_procedures import Procedure
 from rsbench.theory.rounding import floor_quotient
 
@@ -40,7 +40,7 @@ class DeterministicL1(Certificate):
     name = "dssn"
     norms: ClassVar[tuple[Norm, ...]] = ("l1",)
     ball = "closed"
-    threat_models: ClassVar = {"deterministic-splitting": "the grid {k/q}^d in [0,1]^d"}
+    threat_models: ClassVar = {"deterministic-splitting": GRID}
     condition = "splitting noise with one base shared by all coordinates, and the votes of all its L bases"
     source = "Levine & Feizi 2021, corollary 1 and appendix B"
 

@@ -19,7 +19,7 @@ from rsbench.models.device import prepare_device
 from rsbench.records import DatasetInfo, EpochRecord, IntArray
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.measure import SmoothingMeasure
-from rsbench.smoothing.randomness import KeyedRandom, Stage
+from rsbench.smoothing.randomness import KeyedRandom, Stage, check_streams, permutation
 from rsbench.specs import TrainingSpec
 
 
@@ -43,13 +43,14 @@ def train(
     Raises ValueError when the loss stops being finite.
     """
     device = prepare_device(device_name)
+    check_streams(device)
     info = data.info
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         backbone = build_backbone(spec.architecture, info.classes, info.shape)
     network = Normalized(backbone, data.mean, data.std).to(device).train()
     measure = build_measure(spec.measure, q=info.q, shape_CHW=info.shape)
-    images_NCHW = unit_images(data.pixels_NCHW, info.q)
+    images_NCHW = measure.prepare(unit_images(data.pixels_NCHW, info.q))
     labels_N = torch.from_numpy(data.labels_N)
     optimizer = torch.optim.SGD(
         network.parameters(), lr=spec.learning_rate, momentum=spec.momentum, weight_decay=spec.weight_decay
@@ -90,19 +91,21 @@ def _epoch(
 ) -> tuple[float, float]:
     """Mean loss and accuracy over the epoch's noisy copies."""
     device = next(network.parameters()).device
-    batches = math.ceil(len(labels_N) / spec.batch_size)
-    # In training a stream is keyed by epoch and batch; the number past the last batch keys the epoch's order.
-    order_N = KeyedRandom(spec.seed, Stage.TRAIN, epoch, batches).permutation(len(labels_N))
+    order_N = permutation(spec.seed, Stage.ORDER, epoch, len(labels_N))
     loss_sum = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    for batch, chosen_B in enumerate(order_N.split(spec.batch_size)):
+    done = 0
+    for chosen_B in order_N.split(spec.batch_size):
         x_BCHW, y_B = images_NCHW[chosen_B].to(device), labels_N[chosen_B].to(device)
-        logits_BK = network(measure.perturb(x_BCHW, KeyedRandom(spec.seed, Stage.TRAIN, epoch, batch)))
+        # In training a stream is keyed by the epoch, and by how many images came before in it.
+        copies = range(done, done + len(y_B))
+        logits_BK = network(measure.perturb(x_BCHW, KeyedRandom.of(spec.seed, Stage.TRAIN, epoch, copies, device)))
         loss = nn.functional.cross_entropy(logits_BK, y_B)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
+        done += len(y_B)
         loss_sum += loss.detach() * len(y_B)
         correct += (logits_BK.argmax(dim=1) == y_B).sum()
     return loss_sum.item() / len(labels_N), correct.item() / len(labels_N)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from rsbench.certification.plan import cut
-from rsbench.certification.votes import CertificationWork, VoteCounter
+from rsbench.certification.votes import VoteCounter
+from rsbench.certification.work import CertificationWork
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.digits import load_digits
 from rsbench.data.unit import unit_images

@@ -22,6 +22,7 @@ from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
 from rsbench.votes_format import encode_votes
+from tests.fixtures.noise import float_noise
 from tests.fixtures.results import PROVENANCE
 
 RUNS, IMAGES, CHUNK = 1_000, 10_000, 1_000
@@ -113,6 +114,7 @@ def _certification(trial: TrainingSpec, images: int) -> CertificationSpec:
         batch_size=1_000,
         chunk_images=CHUNK,
         device="cuda",
+        noise=float_noise(trial.measure),
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsbench.certification.plan import BLOCK, cut, default_chunk_images, spec_prefixes, vote_prefixes
+from rsbench.certification.plan import batches_of, cut, default_chunk_images, spec_prefixes, vote_prefixes
 from rsbench.data.subset import canonical
 from tests.fixtures.work import spec
 
@@ -27,11 +27,11 @@ def test_prefixes(n: int, prefixes: tuple[int, ...]) -> None:
 
 
 @given(st.integers(1, 10**9))
-def test_prefixes_rise_to_n_and_all_others_end_a_block(n: int) -> None:
+def test_prefixes_are_powers_of_ten_that_rise_to_n(n: int) -> None:
     prefixes = vote_prefixes(n)
     assert list(prefixes) == sorted(set(prefixes))
     assert prefixes[-1] == n
-    assert all(prefix % BLOCK == 0 for prefix in prefixes[:-1])
+    assert prefixes[:-1] == tuple(10 ** (2 + i) for i in range(len(prefixes) - 1))
 
 
 def test_an_enumerated_run_has_one_prefix_its_levels() -> None:
@@ -49,6 +49,19 @@ def test_chunks_hold_every_image_once_in_order(chosen: set[int], size: int) -> N
     assert 1 <= len(chunks[-1].indices) <= size
 
 
-@pytest.mark.parametrize(("passes", "images"), [(27, 50), (1100, 45), (10_100, 4), (50_001, 1), (10**6, 1)])
-def test_a_chunk_has_about_the_passes_of_its_network(passes: int, images: int) -> None:
-    assert default_chunk_images(50_000, passes) == images
+@pytest.mark.parametrize(
+    ("passes", "images"), [(27, 500), (131, 500), (132, 496), (1100, 59), (10_100, 6), (65_537, 1), (10**6, 1)]
+)
+def test_a_chunk_fills_sixty_four_batches(passes: int, images: int) -> None:
+    assert default_chunk_images(1024, passes) == images
+
+
+@given(st.integers(1, 2000), st.integers(1, 100_000))
+def test_little_of_a_full_chunk_is_filled_up(batch_size: int, passes: int) -> None:
+    images = default_chunk_images(batch_size, passes)
+    run = spec(n=passes, batch_size=batch_size, chunk_images=images)
+    batches = batches_of(run, images)
+    filling = batches * batch_size - images * run.passes_per_image
+    assert 0 <= filling < batch_size
+    # 64 batches, of which an image that does not fit any more leaves at most half empty.
+    assert batches >= 32 or images == 500 or filling == 0 or passes > 32 * batch_size

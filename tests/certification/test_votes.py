@@ -1,21 +1,40 @@
 """Chunks of images → votes."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
-from rsbench.certification.plan import cut
-from rsbench.certification.votes import CertificationWork, VoteCounter
+from rsbench.certification.plan import batches_of, cut
+from rsbench.certification.votes import VoteCounter
+from rsbench.certification.work import CertificationWork
 from rsbench.data.unit import unit_images
-from rsbench.errors import CheckpointError
+from rsbench.errors import CheckpointError, UsageError
 from rsbench.methods import METHODS
 from rsbench.records import Chunk, IntArray
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.measure import EnumeratedMeasure
 from rsbench.smoothing.randomness import KeyedRandom, Stage
+from tests.fixtures.enumerated import numbered_copies
 from tests.fixtures.work import INFO, checkpoint, counter, images, spec
+
+
+class Shapes(nn.Module):
+    """Remembers the shapes of the batches that a network sees."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = network
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        self.seen.append(tuple(x_BCHW.shape))
+        logits_BK: Tensor = self._network(x_BCHW)
+        return logits_BK
+
 
 SAMPLED = [name for name, method in METHODS.items() if not method.enumerated]
 CHUNK = Chunk(0, (0, 7, 19))
@@ -49,10 +68,8 @@ def test_votes_are_those_of_the_keyed_copies_one_by_one(method: str) -> None:
     expected = np.zeros((2, INFO.classes), dtype=np.int64)
     x_CHW = unit_images(images()[7:8], INFO.q)[0]
     for row, stage, n in ((0, Stage.SELECT, 20), (1, Stage.ESTIMATE, 250)):
-        blocks = [
-            measure.perturb(x_CHW.expand(100, *INFO.shape), KeyedRandom(0, stage, 7, block)) for block in range(3)
-        ]
-        for copy_CHW in torch.cat(blocks)[:n]:
+        copies_BCHW = measure.perturb(x_CHW.expand(n, *INFO.shape), KeyedRandom.of(0, stage, 7, range(n)))
+        for copy_CHW in copies_BCHW:
             expected[row, int(network(copy_CHW[None]).argmax())] += 1
     counts_RK = votes_of(Chunk(0, (7,)), method)[0]
     np.testing.assert_array_equal(counts_RK[[0, 2]], expected)
@@ -73,6 +90,47 @@ def test_selection_and_estimation_are_drawn_apart() -> None:
     counts_NRK = counter(spec(n=20)).count(Chunk(0, tuple(range(10))), images()[:10]).votes.counts_NRK
     np.testing.assert_array_equal(counts_NRK.sum(axis=2), [[20, 20]] * 10)
     assert not np.array_equal(counts_NRK[:, 0], counts_NRK[:, 1])
+
+
+@pytest.mark.parametrize("method", ["cohen", "dssn"])
+@pytest.mark.parametrize("cuts", [(5,), (1, 2, 9), (3, 3, 10)])
+def test_the_votes_of_parts_add_up_to_those_of_the_chunk(method: str, cuts: tuple[int, ...]) -> None:
+    run = spec(method, 1.5)
+    batches = batches_of(run, 3)
+    ends = [0, *(min(cut_at, batches) for cut_at in cuts), batches]
+    parts = [
+        counter(run).count(CHUNK, images()[list(CHUNK.indices)], range(first, last)).votes.counts_NRK
+        for first, last in pairwise(ends)
+    ]
+    np.testing.assert_array_equal(sum(parts), votes_of(CHUNK, method, sigma=1.5))
+
+
+def test_a_network_sees_batches_of_one_shape_whatever_is_asked_for() -> None:
+    run = spec()
+    votes = counter(run)
+    votes.network = network = Shapes(votes.network)
+    votes.count(CHUNK, images()[list(CHUNK.indices)])
+    # 3 × (20 + 250) copies in batches of 64.
+    assert network.seen == [(64, *INFO.shape)] * 13
+
+
+@pytest.mark.parametrize("method", ["uniform", "ssn"])
+def test_noise_of_whole_numbers_gives_other_votes_of_the_same_shape(method: str) -> None:
+    whole, real = votes_of(CHUNK, method, noise="philox4x32-grid"), votes_of(CHUNK, method)
+    np.testing.assert_array_equal(whole.sum(axis=2), real.sum(axis=2))
+    assert not np.array_equal(whole, real)
+
+
+def test_noise_that_is_drawn_no_more_is_refused() -> None:
+    with pytest.raises(UsageError, match="early rsbench"):
+        counter(spec(noise="philox-block100-float32"))
+
+
+def test_images_off_the_grid_are_refused_by_noise_of_whole_numbers() -> None:
+    with pytest.raises(UsageError, match=r"--noise-arithmetic float"):
+        counter(spec("ssn", noise="philox4x32-grid"), replace(INFO, q=16)).count(
+            Chunk(0, (0,)), np.full((1, *INFO.shape), 0.3, dtype=np.float32)
+        )
 
 
 @pytest.mark.parametrize("method", ["cohen", "dssn"])
@@ -110,17 +168,17 @@ def test_enumerated_votes_are_those_of_every_base() -> None:
     network = checkpoint("dssn").network(torch.device("cpu"))
     measure = build_measure(run.measure, q=INFO.q, shape_CHW=INFO.shape)
     assert isinstance(measure, EnumeratedMeasure)
-    winners = network(measure.copies(unit_images(images()[7:8], INFO.q)[0], 0, 27)).argmax(dim=1)
+    winners = network(numbered_copies(measure, unit_images(images()[7:8], INFO.q)[0], 0, 27)).argmax(dim=1)
     np.testing.assert_array_equal(counts_NRK[1, 1], np.bincount(winners.numpy(), minlength=INFO.classes))
 
 
-def test_more_levels_than_a_block_are_all_visited() -> None:
+def test_more_levels_than_a_batch_has_rows_are_all_visited() -> None:
     counts_NRK = votes_of(Chunk(0, (3,)), "dssn", sigma=4.0)
     assert counts_NRK[0, 1].sum() == 221
 
 
 def test_an_image_off_the_grid_is_refused_by_deterministic_splitting() -> None:
-    with pytest.raises(ValueError, match="outside"):
+    with pytest.raises(UsageError, match=r"images 0 to 0 of tiny: DSSN .* outside"):
         counter(spec("dssn")).count(Chunk(0, (0,)), np.full((1, *INFO.shape), 17, dtype=np.uint8))
 
 

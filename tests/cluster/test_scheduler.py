@@ -10,7 +10,7 @@ import torch
 from ray._private.state import actors  # the public list needs Ray's dashboard
 
 from rsbench.certification.plan import cut
-from rsbench.certification.votes import CertificationWork
+from rsbench.certification.work import CertificationWork
 from rsbench.cluster.scheduler import LoadPixels, vote_counting
 from rsbench.data.dataset import ImageDataset, Pixels
 from rsbench.errors import CheckpointError, IncompleteError

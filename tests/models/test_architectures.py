@@ -25,11 +25,6 @@ def test_one_row_of_logits_an_image(architecture: str, classes: int, shape: tupl
         assert backbone(torch.zeros(2, *shape)).shape == (2, classes)
 
 
-def test_a_chunk_fills_at_least_one_batch() -> None:
-    for architecture in ARCHITECTURES.values():
-        assert architecture.chunk_passes >= architecture.batch_size
-
-
 @pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "resnet50"])
 def test_the_usual_images_suit_a_network(architecture: str) -> None:
     usual = ARCHITECTURES[architecture]

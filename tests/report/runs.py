@@ -10,6 +10,7 @@ from rsbench.methods import METHODS, measure_for
 from rsbench.records import CurveRecord, DatasetInfo, RunRecord, Standing, Steps, Tier
 from rsbench.specs import CertificationSpec, SampleBudget
 from rsbench.store.recipe import recipe_of
+from tests.fixtures.noise import float_noise
 from tests.fixtures.results import DIGITS
 
 # The curves of all runs made here, by id.
@@ -36,19 +37,21 @@ def a_run(
     table = METHODS[method]
     identity = (method, sigma, seed, training_seed, checkpoint, dataset.fingerprint, chosen, n, tuple(radii))
     sha = checkpoint or _sha256(method, sigma, seed)
+    measure = measure_for(table, sigma, q=16, offsets_seed=seed)
     spec = CertificationSpec(
         method=method,
         checkpoint_sha256=sha,
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
         images=chosen or f"0:{images}:1",
-        measure=measure_for(table, sigma, q=16, offsets_seed=seed),
+        measure=measure,
         certificate=certificate or table.certificate,
         budget=None if table.enumerated else SampleBudget(n_select=100, n_estimate=n, failure_probability=0.001),
         seed=seed,
         batch_size=64,
         chunk_images=1,
         device="cpu",
+        noise=float_noise(measure),
     )
     alpha = None if spec.budget is None else spec.budget.failure_probability
     curve = CurveRecord(

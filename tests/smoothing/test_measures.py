@@ -1,15 +1,17 @@
 """The contract of every smoothing measure."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-from rsbench.smoothing.additive import GaussianSmoothing, UniformSmoothing
-from rsbench.smoothing.build import build_measure
+from rsbench.smoothing.additive import GaussianSmoothing, GridUniformSmoothing, UniformSmoothing
+from rsbench.smoothing.build import build_measure, grid_levels
 from rsbench.smoothing.measure import EnumeratedMeasure, SmoothingMeasure
 from rsbench.smoothing.randomness import KeyedRandom, Stage
-from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, SplittingSmoothing
-from rsbench.specs import MeasureSpec
+from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
+from rsbench.specs import Family, MeasureSpec
 
 SHAPE = (3, 4, 5)
 MEASURES: dict[str, SmoothingMeasure] = {
@@ -17,6 +19,8 @@ MEASURES: dict[str, SmoothingMeasure] = {
     "uniform": UniformSmoothing(half_width=0.75),
     "splitting-narrow": SplittingSmoothing(half_width=0.2),
     "splitting-wide": SplittingSmoothing(half_width=1.5),
+    "grid-uniform": GridUniformSmoothing(levels=24, q=16),
+    "grid-splitting": GridSplittingSmoothing(levels=48, q=16),
     "deterministic-splitting": DeterministicSplittingSmoothing(levels=40, offsets_seed=1, q=16, shape_CHW=SHAPE),
 }
 every_measure = pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES.keys())
@@ -24,16 +28,20 @@ every_measure = pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASUR
 
 def images(count: int = 6) -> Tensor:
     """Images on the grid k/16."""
-    return KeyedRandom(5, Stage.TRAIN, 0, 0).integers(17, (count, *SHAPE)).float() / 16
+    return KeyedRandom.of(5, Stage.TRAIN, 0, range(count)).integers(17, SHAPE).float() / 16
 
 
-def key(seed: int = 0, stage: Stage = Stage.ESTIMATE, image: int = 3, block: int = 4) -> KeyedRandom:
-    return KeyedRandom(seed, stage, image, block)
+def key(count: int, seed: int = 0, stage: Stage = Stage.ESTIMATE, image: int = 3, first: int = 400) -> KeyedRandom:
+    return KeyedRandom.of(seed, stage, image, range(first, first + count))
+
+
+def copies_of(measure: SmoothingMeasure, x_BCHW: Tensor, **other: Any) -> Tensor:
+    return measure.perturb(measure.prepare(x_BCHW), key(len(x_BCHW), **other))
 
 
 @every_measure
 def test_copies_have_the_shape_and_type_of_the_images(measure: SmoothingMeasure) -> None:
-    copies_BCHW = measure.perturb(images(), key())
+    copies_BCHW = copies_of(measure, images())
     assert copies_BCHW.shape == (6, *SHAPE)
     assert copies_BCHW.dtype == torch.float32
     assert copies_BCHW.isfinite().all()
@@ -42,46 +50,52 @@ def test_copies_have_the_shape_and_type_of_the_images(measure: SmoothingMeasure)
 @every_measure
 def test_the_key_alone_decides_the_copies(measure: SmoothingMeasure) -> None:
     torch.manual_seed(1)
-    first = measure.perturb(images(), key())
+    first = copies_of(measure, images())
     torch.manual_seed(2)
-    assert torch.equal(measure.perturb(images(), key()), first)
+    assert torch.equal(copies_of(measure, images()), first)
 
 
 @every_measure
-@pytest.mark.parametrize("other", [key(seed=1), key(stage=Stage.SELECT), key(image=2), key(block=5)])
-def test_another_seed_stage_image_or_block_gives_other_copies(measure: SmoothingMeasure, other: KeyedRandom) -> None:
+@pytest.mark.parametrize("other", [{"seed": 1}, {"stage": Stage.SELECT}, {"image": 2}, {"first": 500}])
+def test_another_seed_stage_image_or_copy_gives_other_copies(measure: SmoothingMeasure, other: dict[str, Any]) -> None:
     # 32 rows, because deterministic splitting draws only one of 40 bases a row: all equal by chance is 40⁻³².
     x_BCHW = images(32)
-    assert not torch.equal(measure.perturb(x_BCHW, key()), measure.perturb(x_BCHW, other))
+    assert not torch.equal(copies_of(measure, x_BCHW), copies_of(measure, x_BCHW, **other))
 
 
 @every_measure
 def test_the_images_are_left_alone(measure: SmoothingMeasure) -> None:
     x_BCHW = images()
-    measure.perturb(x_BCHW, key())
+    copies_of(measure, x_BCHW)
     assert torch.equal(x_BCHW, images())
 
 
 @every_measure
+def test_a_copy_does_not_depend_on_the_others_of_its_batch(measure: SmoothingMeasure) -> None:
+    x_BCHW = images(20)
+    assert torch.equal(copies_of(measure, x_BCHW[7:9], first=407), copies_of(measure, x_BCHW)[7:9])
+
+
+@every_measure
 def test_copies_of_one_image_differ(measure: SmoothingMeasure) -> None:
-    copies_BCHW = measure.perturb(images(1).expand(32, *SHAPE), key())
+    copies_BCHW = copies_of(measure, images(1).expand(32, *SHAPE))
     assert len({row.numpy().tobytes() for row in copies_BCHW}) > 16
 
 
 @every_measure
 def test_an_expanded_image_is_the_same_as_a_repeated_one(measure: SmoothingMeasure) -> None:
     x_1CHW = images(1)
-    expanded = measure.perturb(x_1CHW.expand(9, *SHAPE), key())
-    assert torch.equal(expanded, measure.perturb(x_1CHW.repeat(9, 1, 1, 1), key()))
+    expanded = copies_of(measure, x_1CHW.expand(9, *SHAPE))
+    assert torch.equal(expanded, copies_of(measure, x_1CHW.repeat(9, 1, 1, 1)))
 
 
 def test_gaussian_noise_is_the_standard_deviation_times_a_normal_draw() -> None:
-    noise = GaussianSmoothing(std=0.25).perturb(torch.zeros(6, *SHAPE), key())
-    assert torch.equal(noise, 0.25 * key().normal((6, *SHAPE)))
+    noise = GaussianSmoothing(std=0.25).perturb(torch.zeros(6, *SHAPE), key(6))
+    assert torch.equal(noise, 0.25 * key(6).normal(SHAPE))
 
 
 def test_uniform_noise_stays_within_its_half_width_and_reaches_both_ends() -> None:
-    noise = UniformSmoothing(half_width=0.75).perturb(torch.zeros(200, *SHAPE), key())
+    noise = UniformSmoothing(half_width=0.75).perturb(torch.zeros(200, *SHAPE), key(200))
     assert noise.min() >= -0.75
     assert noise.max() < 0.75
     # 12,000 draws: the chance that none comes within 1% of an end is 2·0.995^12000, below 1e-25.
@@ -89,9 +103,9 @@ def test_uniform_noise_stays_within_its_half_width_and_reaches_both_ends() -> No
     assert noise.max() > 0.7425
 
 
-@pytest.mark.parametrize("name", ["splitting-narrow", "splitting-wide", "deterministic-splitting"])
+@pytest.mark.parametrize("name", ["splitting-narrow", "splitting-wide", "grid-splitting", "deterministic-splitting"])
 def test_split_images_stay_in_the_unit_box(name: str) -> None:
-    copies_BCHW = MEASURES[name].perturb(images(100), key())
+    copies_BCHW = copies_of(MEASURES[name], images(100))
     assert copies_BCHW.min() >= 0.0
     assert copies_BCHW.max() <= 1.0
 
@@ -122,3 +136,39 @@ def test_deterministic_splitting_needs_a_grid() -> None:
     spec = MeasureSpec(family="deterministic-splitting", sigma=0.5, levels=27, offsets_seed=3)
     with pytest.raises(ValueError, match="grid"):
         build_measure(spec, q=None, shape_CHW=SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"), [("uniform", GridUniformSmoothing(28, 16)), ("splitting", GridSplittingSmoothing(28, 16))]
+)
+def test_noise_of_whole_numbers_is_never_narrower_than_its_name(
+    family: Family, kind: GridUniformSmoothing | GridSplittingSmoothing
+) -> None:
+    # 2λq = 27.71…
+    spec = MeasureSpec(family=family, sigma=0.5)
+    assert build_measure(spec, q=16, shape_CHW=SHAPE, on_grid=True) == kind
+    assert kind.levels / (2 * kind.q) >= spec.half_width
+    assert grid_levels(0.75, 16) == 24
+
+
+def test_whole_numbers_need_a_grid_and_a_law_that_has_them() -> None:
+    with pytest.raises(ValueError, match="grid"):
+        build_measure(MeasureSpec(family="uniform", sigma=0.5), q=None, shape_CHW=SHAPE, on_grid=True)
+    with pytest.raises(ValueError, match="Gaussian"):
+        build_measure(MeasureSpec(family="gaussian", sigma=0.5), q=16, shape_CHW=SHAPE, on_grid=True)
+
+
+@pytest.mark.parametrize("name", ["grid-uniform", "grid-splitting", "deterministic-splitting"])
+@pytest.mark.parametrize("pixel", [0.5 / 16, 17 / 16, -1 / 16, float("nan")])
+def test_images_off_the_grid_have_no_copies_of_whole_numbers(name: str, pixel: float) -> None:
+    with pytest.raises(ValueError, match="certifies images"):
+        MEASURES[name].prepare(torch.tensor([[[[0.0, pixel]]]]))
+
+
+def test_uniform_noise_of_whole_numbers_takes_every_half_step_within_its_half_width() -> None:
+    measure = GridUniformSmoothing(levels=5, q=4)
+    copies = measure.perturb(measure.prepare(torch.full((500, *SHAPE), 0.5)), key(500))
+    assert sorted(set(copies.flatten().tolist())) == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert sorted(set(copies_of(GridUniformSmoothing(4, 4), torch.zeros(500, *SHAPE)).flatten().tolist())) == [
+        -0.375, -0.125, 0.125, 0.375,
+    ]  # fmt: skip

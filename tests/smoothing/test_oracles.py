@@ -29,10 +29,10 @@ pytestmark = pytest.mark.statistical
 def votes_for(network: HalfSpace, measure: SmoothingMeasure, x: list[float]) -> tuple[int, int]:
     """The N votes of copies of one image, by class."""
     x_CHW = torch.tensor(x).reshape(1, 1, -1)
-    ballot = Ballot(network, batch_size=512, tallies=1, classes=2, shape_CHW=(1, 1, len(x)), device=torch.device("cpu"))
-    for block in range(N // 1000):
-        random = KeyedRandom(17, Stage.ESTIMATE, 0, block)
-        ballot.cast(measure.perturb(x_CHW.expand(1000, *x_CHW.shape), random), 0)
+    ballot = Ballot(network, tallies=1, classes=2, device=torch.device("cpu"))
+    for start in range(0, N, 1000):
+        random = KeyedRandom.of(17, Stage.ESTIMATE, 0, range(start, start + 1000))
+        ballot.cast(measure.perturb(x_CHW.expand(1000, *x_CHW.shape), random), torch.zeros(1000, dtype=torch.int64))
     first, second = ballot.count()[0].tolist()
     return first, second
 

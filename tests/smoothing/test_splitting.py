@@ -8,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from rsbench.smoothing.randomness import KeyedRandom, Stage
-from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, SplittingSmoothing
+from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
+from tests.fixtures.draws import Draw
+from tests.fixtures.enumerated import numbered_copies
 
 # (pixel X, split index j, L, q, middle of the cell)
 GOLDEN_CENTRES = [
@@ -34,24 +35,13 @@ def middle(x: Fraction, split: Fraction, period: Fraction) -> Fraction:
     return (max(low, Fraction(0)) + min(high, Fraction(1))) / 2
 
 
-class Draw(KeyedRandom):
-    """Instead of a draw, the uniform numbers that it is given."""
-
-    def __init__(self, values: Tensor) -> None:
-        super().__init__(0, Stage.TRAIN, 0, 0)
-        self._values = values
-
-    def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        return self._values.reshape(shape)
-
-
 @pytest.mark.parametrize("half_width", [0.5, 0.75, 3.0])
 def test_closed_form_from_one_half_on(half_width: float) -> None:
-    x_BCHW = KeyedRandom(0, Stage.TRAIN, 0, 0).uniform((50, 1, 8, 8))
-    u_BCHW = KeyedRandom(0, Stage.TRAIN, 0, 1).uniform((50, 1, 8, 8))
+    x_BCHW = KeyedRandom.of(0, Stage.TRAIN, 0, range(50)).uniform((1, 8, 8))
+    u_BCHW = KeyedRandom.of(0, Stage.TRAIN, 1, range(50)).uniform((1, 8, 8))
     split = 2 * half_width * u_BCHW
     expected = (split.clamp(max=1.0) + (x_BCHW > split)) / 2
-    copies_BCHW = SplittingSmoothing(half_width).perturb(x_BCHW, KeyedRandom(0, Stage.TRAIN, 0, 1))
+    copies_BCHW = SplittingSmoothing(half_width).perturb(x_BCHW, KeyedRandom.of(0, Stage.TRAIN, 1, range(50)))
     # Values below 1: a few roundings of 2⁻²⁴.
     torch.testing.assert_close(copies_BCHW, expected, rtol=0, atol=4 * 2.0**-24)
 
@@ -80,7 +70,7 @@ def test_a_pixel_on_its_cut_belongs_to_the_cell_below() -> None:
 def test_golden_centres(steps: int, index: int, levels: int, q: int, centre: Fraction) -> None:
     measure = DeterministicSplittingSmoothing(levels, 0, q, (1, 1, 1))
     base = (index - int(measure.offsets_CHW)) % levels
-    copy = measure.copies(torch.full((1, 1, 1), steps / q), base, base + 1)
+    copy = numbered_copies(measure, torch.full((1, 1, 1), steps / q), base, base + 1)
     assert copy.item() == pytest.approx(float(centre), rel=2.0**-23)
 
 
@@ -88,7 +78,7 @@ def test_golden_centres(steps: int, index: int, levels: int, q: int, centre: Fra
 def test_every_copy_matches_the_definition(q: int, levels: int, seed: int, data: st.DataObject) -> None:
     steps = data.draw(st.lists(st.integers(0, q), min_size=4, max_size=4))
     measure = DeterministicSplittingSmoothing(levels, seed, q, (1, 2, 2))
-    copies_LD = measure.copies((torch.tensor(steps) / q).reshape(1, 2, 2), 0, levels).reshape(levels, 4)
+    copies_LD = numbered_copies(measure, (torch.tensor(steps) / q).reshape(1, 2, 2), 0, levels).reshape(levels, 4)
     offsets = np.random.RandomState(seed).randint(levels, size=4)
     for base in range(levels):
         for i, step in enumerate(steps):
@@ -100,7 +90,7 @@ def test_every_copy_matches_the_definition(q: int, levels: int, seed: int, data:
 def test_each_pixel_meets_every_split_once() -> None:
     # Over all bases, the copies of a pixel are the same whatever its offset: only their order differs.
     measure = DeterministicSplittingSmoothing(11, 4, 6, (2, 3, 3))
-    copies_LD = measure.copies(torch.full((2, 3, 3), 4 / 6), 0, 11).reshape(11, -1)
+    copies_LD = numbered_copies(measure, torch.full((2, 3, 3), 4 / 6), 0, 11).reshape(11, -1)
     ordered_LD, _ = copies_LD.sort(dim=0)
     assert torch.equal(ordered_LD, ordered_LD[:, :1].expand_as(ordered_LD))
     assert not torch.equal(copies_LD[:, 0], copies_LD[:, 1])
@@ -124,16 +114,23 @@ def test_known_offsets() -> None:
 def test_copies_come_in_any_cut_of_the_bases() -> None:
     measure = DeterministicSplittingSmoothing(30, 4, 16, (1, 3, 3))
     x_CHW = torch.arange(9).reshape(1, 3, 3) / 16
-    whole = measure.copies(x_CHW, 0, 30)
-    parts = torch.cat([measure.copies(x_CHW, 0, 7), measure.copies(x_CHW, 7, 8), measure.copies(x_CHW, 8, 30)])
+    whole = numbered_copies(measure, x_CHW, 0, 30)
+    parts = torch.cat(
+        [
+            numbered_copies(measure, x_CHW, 0, 7),
+            numbered_copies(measure, x_CHW, 7, 8),
+            numbered_copies(measure, x_CHW, 8, 30),
+        ]
+    )
     assert torch.equal(whole, parts)
 
 
 def test_a_drawn_copy_is_one_of_the_enumerated_ones() -> None:
     measure = DeterministicSplittingSmoothing(30, 4, 16, (1, 3, 3))
     x_CHW = torch.arange(9).reshape(1, 3, 3) / 16
-    known = {copy.numpy().tobytes() for copy in measure.copies(x_CHW, 0, 30)}
-    drawn = measure.perturb(x_CHW.expand(200, 1, 3, 3), KeyedRandom(0, Stage.TRAIN, 0, 0))
+    known = {copy.numpy().tobytes() for copy in numbered_copies(measure, x_CHW, 0, 30)}
+    prepared_BCHW = measure.prepare(x_CHW[None]).expand(200, 1, 3, 3)
+    drawn = measure.perturb(prepared_BCHW, KeyedRandom.of(0, Stage.TRAIN, 0, range(200)))
     assert {copy.numpy().tobytes() for copy in drawn} == known
 
 
@@ -141,18 +138,50 @@ def test_a_drawn_copy_is_one_of_the_enumerated_ones() -> None:
 def test_every_grid_pixel_is_recognised_after_float32(q: int) -> None:
     measure = DeterministicSplittingSmoothing(2 * q, 0, q, (1, 1, q + 1))
     x_CHW = (torch.arange(q + 1) / q).reshape(1, 1, -1)
-    assert measure.copies(x_CHW, 0, 1).shape == (1, 1, 1, q + 1)
+    assert numbered_copies(measure, x_CHW, 0, 1).shape == (1, 1, 1, q + 1)
 
 
 @pytest.mark.parametrize("pixel", [0.5 / 16, 0.501, float("nan"), float("inf")])
 def test_pixels_off_the_grid_are_refused(pixel: float) -> None:
     measure = DeterministicSplittingSmoothing(30, 4, 16, (1, 1, 2))
     with pytest.raises(ValueError, match=r"DSSN certifies images"):
-        measure.copies(torch.tensor([[[0.0, pixel]]]), 0, 30)
+        measure.prepare(torch.tensor([[[[0.0, pixel]]]]))
 
 
 @pytest.mark.parametrize("pixel", [-1 / 16, 17 / 16])
 def test_pixels_outside_the_unit_box_are_refused(pixel: float) -> None:
     measure = DeterministicSplittingSmoothing(30, 4, 16, (1, 1, 2))
     with pytest.raises(ValueError, match=r"\[0,1\]"):
-        measure.copies(torch.tensor([[[0.0, pixel]]]), 0, 30)
+        measure.prepare(torch.tensor([[[[0.0, pixel]]]]))
+
+
+@given(st.integers(1, 12), st.integers(2, 40), st.data())
+def test_every_integer_split_matches_the_definition(q: int, levels: int, data: st.DataObject) -> None:
+    steps = data.draw(st.lists(st.integers(0, q), min_size=4, max_size=4))
+    measure = GridSplittingSmoothing(levels, q)
+    prepared_BCHW = measure.prepare((torch.tensor(steps) / q).reshape(1, 1, 1, 4)).expand(levels, 1, 1, 4)
+    every_BD = torch.arange(levels)[:, None].expand(levels, 4)
+    copies_LD = measure.perturb(prepared_BCHW, Draw(every_BD)).reshape(levels, 4)
+    for index in range(levels):
+        for i, step in enumerate(steps):
+            expected = middle(Fraction(step, q), Fraction(2 * index + 1, 2 * q), Fraction(levels, q))
+            assert copies_LD[index, i].item() == pytest.approx(float(expected), rel=2.0**-23)
+
+
+@pytest.mark.parametrize(("q", "levels"), [(255, 883), (65_535, 2**20), (2**20, 2**20), (1, 2**20), (2**20, 2**14)])
+def test_whole_numbers_stay_exact_on_fine_grids(q: int, levels: int) -> None:
+    generator = np.random.default_rng(1)
+    steps, picks = generator.integers(0, q + 1, 500), generator.integers(0, levels, 500)
+    measure = GridSplittingSmoothing(levels, q)
+    copies = measure.perturb(
+        torch.tensor(steps, dtype=torch.float32).reshape(1, 1, 1, -1), Draw(torch.tensor(picks))
+    ).flatten()
+    for copy, step, pick in zip(copies.tolist(), steps.tolist(), picks.tolist(), strict=True):
+        exact = middle(Fraction(step, q), Fraction(2 * pick + 1, 2 * q), Fraction(levels, q))
+        # One rounding: of the quotient of two whole numbers that float32 holds.
+        assert copy == float(np.float32(exact.numerator * (4 * q // exact.denominator)) / np.float32(4 * q))
+
+
+def test_grids_too_fine_for_whole_numbers_in_float32_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than float32 can count"):
+        GridSplittingSmoothing(2**21, 255)

@@ -17,11 +17,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import ndtr, ndtri
-from torch import Tensor
 
 from rsbench.records import FloatArray, IntArray
 from rsbench.smoothing.additive import UniformSmoothing
-from rsbench.smoothing.randomness import KeyedRandom, Stage
 from rsbench.smoothing.splitting import SplittingSmoothing
 from rsbench.specs import Family
 from rsbench.theory.box_image_l1 import smallest_overlap
@@ -50,6 +48,7 @@ from tests.fixtures.discrete_laws import (
     splitting_law,
     uniform_law,
 )
+from tests.fixtures.draws import Draw
 from tests.fixtures.lookup import deterministic_codes
 
 FAMILIES: tuple[Family, ...] = ("uniform", "splitting", "deterministic-splitting")
@@ -322,17 +321,6 @@ def test_the_smallest_overlap_is_that_of_the_worst_grid_point_at_each_distance(
                 assert Fraction(claimed) <= exact
                 # 16 + 2D units in the last place are taken off, and as much may be lost in the factors near 0.
                 assert claimed == pytest.approx(float(exact), rel=2.0**-46, abs=2.0**-50)
-
-
-class Draw(KeyedRandom):
-    """Instead of a draw, the uniform numbers that it is given."""
-
-    def __init__(self, values: Tensor) -> None:
-        super().__init__(0, Stage.ESTIMATE, 0, 0)
-        self._values = values
-
-    def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        return self._values.expand(shape)
 
 
 @pytest.mark.parametrize("q", [2, 5, 8])

@@ -38,6 +38,7 @@ from rsbench.theory.randomized import randomized_lower
 from rsbench.theory.renyi_l2 import renyi_divergence
 from rsbench.theory.rounding import ceil_to_float, floor_to_float
 from rsbench.theory.sequential import time_uniform_lower
+from tests.fixtures.enumerated import numbered_copies
 
 Inputs = dict[str, Any]
 
@@ -161,7 +162,8 @@ def check_centre_of_a_cell(inputs: Inputs, golden: str) -> None:
     measure = DeterministicSplittingSmoothing(levels, offsets_seed=0, q=q, shape_CHW=(1, 1, 1))
     # The base at which this pixel's split is the j-th.
     base = (inputs["j"] - int(measure.offsets_CHW)) % levels
-    [copy] = measure.copies(torch.full((1, 1, 1), inputs["X"] / q), base, base + 1).flatten().tolist()
+    x_CHW = torch.full((1, 1, 1), inputs["X"] / q)
+    [copy] = numbered_copies(measure, x_CHW, base, base + 1).flatten().tolist()
     # A centre is a multiple of 1/(4q), which float32 tells apart.
     assert Fraction(round(copy * 4 * q), 4 * q) == Fraction(golden)
     assert copy == pytest.approx(float(Fraction(golden)), rel=2.0**-23)

@@ -7,13 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from rsbench.records import FloatArray, IntArray
-from rsbench.smoothing.randomness import KeyedRandom, Stage
 from rsbench.smoothing.splitting import SplittingSmoothing
 from rsbench.theory.lipschitz_l1 import LipschitzL1, lipschitz_l1_radius
 from rsbench.theory.probability_bounds import ProbabilityBounds
+from tests.fixtures.draws import Draw
 from tests.fixtures.grids import distances, grid_points
 
 
@@ -42,16 +41,10 @@ def test_bounds_outside_the_closed_interval_are_refused(lower: float) -> None:
         radii([0.7, lower], 1.0)
 
 
-class EverySplit(KeyedRandom):
-    """Instead of a draw, all L^d combinations of split points (j + ½)/L of the period, one a row."""
-
-    def __init__(self, levels: int) -> None:
-        super().__init__(0, Stage.ESTIMATE, 0, 0)
-        self._levels = levels
-
-    def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        combinations = torch.tensor(list(product(range(self._levels), repeat=int(np.prod(shape[1:])))))
-        return ((combinations + 0.5) / self._levels).to(torch.float32).reshape(shape)
+def every_split(levels: int, dims: int) -> Draw:
+    """All L^d combinations of split points (j + ½)/L of the period, one a row."""
+    combinations = torch.tensor(list(product(range(levels), repeat=dims)))
+    return Draw(((combinations + 0.5) / levels).to(torch.float32))
 
 
 def split_codes(q: int, dims: int, levels: int) -> IntArray:
@@ -60,7 +53,7 @@ def split_codes(q: int, dims: int, levels: int) -> IntArray:
     codes = []
     for point in grid_points(q, dims):
         x_BCHW = (torch.tensor(point) / q).to(torch.float32).expand(levels**dims, 1, 1, dims)
-        copies_BCHW = measure.perturb(x_BCHW, EverySplit(levels))
+        copies_BCHW = measure.perturb(x_BCHW, every_split(levels, dims))
         # On half steps every middle of a cell is a multiple of 1/(4q).
         steps = (copies_BCHW * 4 * q).round()
         torch.testing.assert_close(steps / (4 * q), copies_BCHW, rtol=0, atol=1e-6)

@@ -116,6 +116,17 @@ def test_more_votes_of_the_same_shares_never_cost_radius(
     assert many >= few * NEARLY
 
 
+@pytest.mark.parametrize("name", [name for name, known in SAMPLED.items() if known.scale == "half_width"])
+@given(st.tuples(majorities, st.none()) | gaps(), half_widths, st.floats(0.0, 0.5))
+@some_examples
+def test_wider_noise_of_the_same_votes_never_costs_radius(
+    name: str, bounds: tuple[float, float | None], half_width: float, more: float
+) -> None:
+    # Noise of whole numbers is up to a step wider than the law that its certificate speaks of.
+    wide = half_width * (1.0 + more)
+    assert radius(name, *bounds, scale=wide) >= radius(name, *bounds, scale=half_width) * NEARLY
+
+
 @given(lower=majorities, sigma=st.floats(0.01, 10.0))
 def test_lecuyer_is_below_li_and_li_below_cohen_where_one_bound_is_known(lower: float, sigma: float) -> None:
     lecuyer, li, cohen = (radius(name, lower, scale=sigma) for name in ("lecuyer", "li", "cohen"))

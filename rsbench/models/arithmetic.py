@@ -1,0 +1,33 @@
+"""In which arithmetic a network computes. Shapes: B batch, C×H×W an image, K classes."""
+
+import torch
+from torch import Tensor, nn
+
+from rsbench.errors import UsageError, first_line
+from rsbench.specs import CertificationSpec
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Arithmetic(nn.Module):
+    """A network in the precision, memory format and compilation that a run specifies; the same weights."""
+
+    def __init__(self, network: nn.Module, spec: CertificationSpec) -> None:
+        super().__init__()
+        self._format = torch.channels_last if spec.channels_last else torch.contiguous_format
+        self._dtype = _AUTOCAST.get(spec.precision)
+        network = network.to(memory_format=self._format)
+        self._compiled = spec.torch_compile
+        self._network = torch.compile(network, dynamic=False) if self._compiled else network
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Logits, B×K. Raises UsageError when torch.compile does not work here."""
+        x_BCHW = x_BCHW.contiguous(memory_format=self._format)
+        try:
+            with torch.autocast(x_BCHW.device.type, dtype=self._dtype, enabled=self._dtype is not None):
+                logits_BK: Tensor = self._network(x_BCHW)
+        except RuntimeError as error:
+            if not self._compiled or isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise UsageError(f"torch.compile does not work here ({first_line(error)}): leave out --compile") from error
+        return logits_BK
