@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rsbench.cli import options as o
-from rsbench.cli.output import tell_estimate, tell_finished
+from rsbench.cli.output import say, tell_estimate, tell_finished
 from rsbench.cli.progress import ProgressLine
 from rsbench.errors import UsageError
 from rsbench.methods import METHODS, method_named
@@ -87,7 +87,8 @@ def sweep(
     location = o.database(db)
     if dry_run:
         with Store.look_into(location) as store:
-            tell_estimate(estimate_sweep(store, o.home(), data, planned, workers=worker_count), json)
+            estimate = estimate_sweep(store, o.home(), data, planned, workers=worker_count, say=say)
+            tell_estimate(estimate, json)
         return
     with Store.create_or_open(location) as store:
         finished = run_sweep(store, o.home(), data, planned, workers=worker_count, watcher=ProgressLine())

@@ -17,6 +17,7 @@ from rsbench.certification.votes import CertificationWork
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.random_images import RandomImages
 from rsbench.errors import UsageError
+from rsbench.jobs.batches import batches
 from rsbench.jobs.certify import choose_checkpoints, named_checkpoint
 from rsbench.jobs.checkpoints import Foreign, check_described, foreign_header
 from rsbench.jobs.stages import Stages
@@ -211,8 +212,7 @@ def _votes(spec: CertificationSpec) -> int:
 
 def _rows(spec: CertificationSpec, chunks: int | None) -> int:
     """Rows of all batches of a run's first chunks: the last batch of a chunk is filled up."""
-    votes = [spec.passes_per_image * len(chunk.indices) for chunk in cut(spec)[:chunks]]
-    return sum(math.ceil(count / spec.batch_size) * spec.batch_size for count in votes)
+    return spec.batch_size * batches(spec, cut(spec)[:chunks])
 
 
 def _peak_memory() -> int:

@@ -20,9 +20,9 @@ from rsbench.jobs.tally import Tally
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import method_named
 from rsbench.models.architectures import ARCHITECTURES
-from rsbench.models.checkpoint import Checkpoint
+from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
 from rsbench.records import Chunk, ChunkVotes
-from rsbench.specs import CertificationSpec, SampleBudget
+from rsbench.specs import CertificationSpec, SampleBudget, TrainingSpec
 from rsbench.store.store import Store
 from rsbench.store.writer import OpenRun
 from rsbench.theory.confidence import smallest_certifying_n
@@ -90,15 +90,22 @@ def batch_size(options: CertifyOptions, architecture: str) -> int:
 
 def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: CertifyOptions) -> PlannedRun:
     """The run of a checkpoint under the options. Raises UsageError when an option is out of range."""
-    header, info = checkpoint.header, dataset.info
+    return PlannedRun(plan_spec(checkpoint.header, checkpoint.sha256, dataset, options), checkpoint, path)
+
+
+def plan_spec(
+    header: CheckpointHeader | TrainingSpec, sha256: str, dataset: ImageDataset, options: CertifyOptions
+) -> CertificationSpec:
+    """The same of a network that is described, as one that is still to be trained."""
+    info = dataset.info
     method = method_named(header.method)
     indices = choose_images(options.images or dataset.default_images, info.images)
     budget = None if method.enumerated else sample_budget(options, dataset)
     passes = header.measure.levels or (budget.n_select + budget.n_estimate if budget else 0)
     noise_seed = options.noise_seed if options.noise_seed is not None else header.seed or 0
-    spec = CertificationSpec(
+    return CertificationSpec(
         method=method.name,
-        checkpoint_sha256=checkpoint.sha256,
+        checkpoint_sha256=sha256,
         dataset=info.name,
         dataset_fingerprint=info.fingerprint,
         images=canonical(indices),
@@ -111,7 +118,6 @@ def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: 
         chunk_images=default_chunk_images(ARCHITECTURES[header.architecture].chunk_passes, passes),
         device=options.device,
     )
-    return PlannedRun(spec, checkpoint, path)
 
 
 def choose_checkpoints(
@@ -136,12 +142,6 @@ def choose_checkpoints(
     for found, _ in chosen:
         check_suits(found, dataset, foreign)
     return chosen
-
-
-def missing_images(store: Store, plan: PlannedRun) -> int:
-    """How many images of a planned run the store does not have; nothing is written."""
-    known = store.find_run(plan.spec.fingerprint())
-    return len(indices_of(plan.spec.images)) - (known.done if known else 0)
 
 
 def run_certification(

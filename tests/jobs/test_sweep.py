@@ -33,7 +33,7 @@ def test_a_sweep_trains_certifies_and_then_has_nothing_to_do(
     digits: ImageDataset, tmp_path: Path, ray_nodes: str
 ) -> None:
     with store_with(tmp_path, digits) as store:
-        before = estimate_sweep(store, tmp_path, digits, plan_sweep(OPTIONS, digits), workers=2)
+        before = estimate_sweep(store, tmp_path, digits, plan_sweep(OPTIONS, digits), workers=2, say=print)
         assert (before.trials, before.epochs, before.runs, before.images) == (4, 8, 4, 240)
         # Two runs of L = ⌊2·√3·0.5·16⌋ = 27 bases, two of 64 + 200 votes.
         assert before.passes == 60 * 2 * (27 + 264)
@@ -51,7 +51,7 @@ def test_a_sweep_trains_certifies_and_then_has_nothing_to_do(
         sweep(store, tmp_path, digits, again)
         assert again.lines == []
         assert stored_rows(store) == rows
-        after = estimate_sweep(store, tmp_path, digits, plan_sweep(OPTIONS, digits), workers=2)
+        after = estimate_sweep(store, tmp_path, digits, plan_sweep(OPTIONS, digits), workers=2, say=print)
         assert (after.trials, after.runs, after.passes, after.seconds) == (0, 0, 0, 0.0)
 
 
