@@ -9,6 +9,7 @@ from typing import Literal
 
 from rsbench.cluster.sweep import train_trials
 from rsbench.data.dataset import ImageDataset
+from rsbench.data.pixels import check_pixels
 from rsbench.data.subset import canonical, choose_images
 from rsbench.errors import UsageError
 from rsbench.jobs.certify import (
@@ -138,7 +139,7 @@ def planned_runs(
 
 
 def training_data(dataset: ImageDataset) -> TrainingData:
-    """What a trial trains on. Raises UsageError when the data set has no training images."""
+    """What a trial trains on. Raises UsageError when there are no training images, DataError for one outside [0,1]."""
     training_set = dataset.training_set()
     if training_set is None:
         raise UsageError(
@@ -146,6 +147,7 @@ def training_data(dataset: ImageDataset) -> TrainingData:
             f"--dataset {dataset.info.name} --checkpoint FILE"
         )
     pixels, labels = training_set
+    check_pixels(pixels, dataset.info.q, f"{dataset.info.name}: train image", range(len(pixels)))
     return TrainingData(dataset.info, pixels, labels, *dataset.normalisation)
 
 
