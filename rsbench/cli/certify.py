@@ -33,7 +33,9 @@ def certify(
     ] = None,
     architecture: Annotated[
         str | None,
-        typer.Option(envvar="RSBENCH_ARCHITECTURE", help="Network of a foreign file: mlp, cnn, wrn40-2, resnet50."),
+        typer.Option(
+            envvar="RSBENCH_ARCHITECTURE", help="Only checkpoints of this network; for a foreign file: its network."
+        ),
     ] = None,
     offsets_seed: Annotated[
         int | None, typer.Option(envvar="RSBENCH_OFFSETS_SEED", help="Offset seed of a foreign DSSN file (default 0).")

@@ -14,8 +14,8 @@ _DEFAULT_SIGMAS = "0.25,0.5,1"
 _DEFAULT_SEEDS = "0,1,2"
 
 _KEYS = (
-    "method", "dataset", "data_root", "sigma", "seed", "epochs", "images", "n0", "n", "alpha", "batch_size", "workers",
-    "device",
+    "method", "dataset", "data_root", "architecture", "sigma", "seed", "epochs", "images", "n0", "n", "alpha",
+    "batch_size", "workers", "device",
 )  # fmt: skip
 
 
@@ -24,6 +24,10 @@ def sweep(
         str | None, typer.Option(envvar="RSBENCH_METHOD", help="cohen, uniform, ssn, dssn; several between commas.")
     ] = None,
     dataset: o.Dataset = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(envvar="RSBENCH_ARCHITECTURE", help="mlp, cnn, wrn40-2 or resnet50 (default: the data set's)."),
+    ] = None,
     sigma: Annotated[
         str | None,
         typer.Option(envvar="RSBENCH_SIGMA", help="Standard deviations between commas (default 0.25,0.5,1)."),
@@ -74,6 +78,7 @@ def sweep(
         sigmas=sigmas,
         seeds=seeds,
         epochs=settings.pick("epochs", epochs, 30),
+        architecture=settings.maybe("architecture", architecture, str),
         certify=CertifyOptions(
             images=settings.maybe("images", images, str),
             n_select=settings.pick("n0", n0, 100),

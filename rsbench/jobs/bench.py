@@ -22,7 +22,7 @@ from rsbench.jobs.certify import choose_checkpoints, named_checkpoint
 from rsbench.jobs.checkpoints import Foreign, check_described, foreign_header
 from rsbench.jobs.stages import Stages
 from rsbench.jobs.watcher import Watcher
-from rsbench.models.architectures import ARCHITECTURES, Normalized, build_backbone
+from rsbench.models.architectures import Normalized, architecture_named, build_backbone
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.device import describe_device
 from rsbench.specs import CertificationSpec
@@ -182,9 +182,7 @@ def shortened(spec: CertificationSpec, votes: int) -> CertificationSpec:
 
 
 def _usual_images(architecture: str) -> RandomImages:
-    if architecture not in ARCHITECTURES:
-        raise UsageError(f"unknown architecture {architecture!r}: choose from {', '.join(ARCHITECTURES)}")
-    usual = ARCHITECTURES[architecture]
+    usual = architecture_named(architecture)
     return RandomImages(usual.usual_classes, usual.usual_shape, architecture)
 
 

@@ -19,7 +19,7 @@ from rsbench.jobs.provenance import provenance
 from rsbench.jobs.tally import Tally
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import method_named
-from rsbench.models.architectures import ARCHITECTURES
+from rsbench.models.architectures import ARCHITECTURES, architecture_named
 from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
 from rsbench.records import Chunk, ChunkVotes
 from rsbench.specs import CertificationSpec, SampleBudget, TrainingSpec
@@ -132,10 +132,17 @@ def choose_checkpoints(
     else:
         if foreign.method is not None:
             method_named(foreign.method)
+        if foreign.architecture is not None:
+            architecture_named(foreign.architecture)
         records = store.checkpoints(
             dataset.info.fingerprint, method=foreign.method, without_sealed_run=foreign.method is None
         )
-        records = [r for r in records if foreign.sigma is None or r.sigma == foreign.sigma]
+        records = [
+            r
+            for r in records
+            if foreign.sigma in (None, r.sigma)
+            and foreign.architecture in (None, CheckpointHeader.from_json(r.header_json).architecture)
+        ]
         if not records:
             raise UsageError(_nothing_to_certify(store, dataset, foreign))
         chosen = [(load_known(record, home), record.path) for record in records]
@@ -243,9 +250,10 @@ def _nothing_to_certify(store: Store, dataset: ImageDataset, foreign: Foreign) -
         )
     wanted = f" of {foreign.method}" if foreign.method else ""
     at = f" at sigma {foreign.sigma:g}" if foreign.sigma is not None else ""
+    network = f" --architecture {foreign.architecture}" if foreign.architecture is not None else ""
     if dataset.training_set() is None:
         return f"no checkpoint{wanted}{at} of {name} is known: give a file with --checkpoint FILE"
     return (
-        f"no checkpoint{wanted}{at} of {name} is known: give a file with --checkpoint FILE, or train one with "
-        f"rsbench sweep --method {method} --dataset {name}"
+        f"no checkpoint{wanted}{at} of {name} is known{network and f' with{network}'}: give a file with "
+        f"--checkpoint FILE, or train one with rsbench sweep --method {method} --dataset {name}{network}"
     )

@@ -21,6 +21,12 @@ from tests.fixtures.trained import store_with
         ("sweep", "no --method: choose from cohen, uniform, ssn, dssn"),
         ("sweep --method dsn", "unknown method 'dsn': choose from cohen, uniform, ssn, dssn"),
         ("sweep --method dssn --dataset digit", "unknown dataset 'digit': choose from digits, fashion-mnist, imagenet"),
+        (
+            "sweep --method dssn --architecture vgg",
+            "unknown architecture 'vgg': choose from mlp, cnn, wrn40-2, resnet50",
+        ),
+        ("sweep --method dssn --architecture resnet50", "resnet50 takes images of 3 channels, and these have 1"),
+        ("certify --dataset digits --architecture vgg", "unknown architecture 'vgg': choose from mlp, cnn, wrn40-2"),
         ("sweep --method dssn --dataset missing.npz", "no file missing.npz"),
         ("sweep --method dssn --sigma 0", "--sigma 0: a standard deviation must be greater than 0"),
         ("sweep --method dssn --sigma=-1", "--sigma -1: a standard deviation must be greater than 0"),

@@ -172,11 +172,16 @@ def test_a_config_file_can_hold_the_whole_sweep(home: Path, tmp_path: Path, capf
     config = tmp_path / "sweep.toml"
     config.write_text(
         'method = ["dssn", "ssn"]\nsigma = [0.5, 1]\nseed = [0, 1, 2]\nepochs = 5\nimages = "first:10"\n'
-        "n0 = 10\nn = 100\nalpha = 0.01\nworkers = 2\n"
+        'n0 = 10\nn = 100\nalpha = 0.01\nworkers = 2\narchitecture = "cnn"\n'
     )
     estimate = printed_json(f"sweep --config {config} --dry-run", capfd)
     assert (estimate["trials"], estimate["epochs"]) == (12, 60)
     assert estimate["passes"] == 3 * 10 * (27 + 55 + 2 * 110)
+    assert estimate["speeds"][0]["architecture"] == "cnn"
+    assert (
+        printed_json(f"sweep --config {config} --architecture mlp --dry-run", capfd)["speeds"][0]["architecture"]
+        == "mlp"
+    )
 
 
 def test_db_makes_and_tells_its_revision(home: Path, capfd: pytest.CaptureFixture[str]) -> None:

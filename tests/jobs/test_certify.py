@@ -122,6 +122,11 @@ def test_checkpoints_are_chosen_by_file_by_id_by_method_and_by_having_no_run(
             chosen(store)
         with pytest.raises(UsageError, match=r"no checkpoint of dssn of digits is known.*rsbench sweep --method dssn"):
             chosen(store, Foreign(method="dssn"))
+        assert chosen(store, Foreign(method="ssn", architecture="mlp")) == {"ssn"}
+        with pytest.raises(UsageError, match=r"known with --architecture cnn: .* --dataset digits --architecture cnn"):
+            chosen(store, Foreign(method="ssn", architecture="cnn"))
+        with pytest.raises(UsageError, match="unknown architecture 'vgg'"):
+            chosen(store, Foreign(method="ssn", architecture="vgg"))
         with pytest.raises(UsageError, match="no checkpoint of ssn at sigma 3 of digits"):
             chosen(store, Foreign(method="ssn", sigma=3.0))
         with pytest.raises(UsageError, match="no such file, and 0 known checkpoints begin with it"):
