@@ -181,6 +181,7 @@ class SweepSpec(Spec):
     methods: tuple[str, ...] = Field(min_length=1)
     dataset: str
     dataset_fingerprint: str
+    architecture: str
     sigmas: tuple[float, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field(min_length=1)
     epochs: int = Field(ge=1)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rsbench.cli import options as o
-from rsbench.cli.output import print_json
+from rsbench.cli.output import print_json, say
 from rsbench.cli.progress import ProgressLine
 from rsbench.errors import UsageError
 from rsbench.methods import method_named
-from rsbench.report.numbers import count_text, percent_down
+from rsbench.report.numbers import count_text, percent_down, time_text
 
 if TYPE_CHECKING:
     from rsbench.jobs.bench import Duration, Speed
@@ -58,7 +58,8 @@ def bench(
 ) -> None:
     """Measure forward passes a second, of the bare network and on the whole way of a run, and estimate that run.
 
-    Without --checkpoint the network is untrained: weights do not change its speed. Nothing is stored.
+    Without --checkpoint the network is untrained: weights do not change its speed. Only the speed is kept, for the
+    --dry-run of other commands.
     """
     if not 0.0 < seconds <= _LONGEST:
         raise UsageError(f"--seconds {seconds:g}: give a number above 0, at most {_LONGEST:g}")
@@ -68,6 +69,7 @@ def bench(
 
     from rsbench.data.registry import load_dataset
     from rsbench.jobs.bench import choose_subject, duration, measure_speed
+    from rsbench.jobs.bench_results import keep_result
     from rsbench.jobs.certify import CertifyOptions, plan_run
     from rsbench.jobs.checkpoints import Foreign
     from rsbench.store.store import Store
@@ -95,6 +97,10 @@ def bench(
         print_json(_as_json(found.header, checkpoint is not None, spec, speed, run))
     else:
         print("\n".join(_told(found.header, checkpoint is not None, spec, speed, run)))
+    try:
+        keep_result(o.home(), found.header, spec, speed)
+    except OSError as error:
+        say(f"this result was not kept for --dry-run: {error.filename or o.home()}: {error.strerror}")
 
 
 def _told(
@@ -124,7 +130,7 @@ def _told(
         "",
         f"peak memory    {memory}",
         f"the run        {count_text(run.images, 'image')}{budget}: {run.votes:,} votes and {padding}",
-        f"takes          {_time(run.seconds)}{hours}, with {count_text(run.workers, 'worker')} of this speed",
+        f"takes          {time_text(run.seconds)}{hours}, with {count_text(run.workers, 'worker')} of this speed",
     ]
 
 
@@ -171,10 +177,3 @@ def _arithmetic(spec: "CertificationSpec") -> str:
 
 def _rate(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.2f}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:,.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"

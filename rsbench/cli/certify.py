@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rsbench.cli import options as o
-from rsbench.cli.output import tell_estimate, tell_finished
+from rsbench.cli.output import say, tell_estimate, tell_finished
 from rsbench.cli.progress import ProgressLine
 from rsbench.errors import UsageError
 from rsbench.methods import method_named
@@ -34,7 +34,9 @@ def certify(
     ] = None,
     architecture: Annotated[
         str | None,
-        typer.Option(envvar="RSBENCH_ARCHITECTURE", help="Network of a foreign file: mlp, cnn, wrn40-2, resnet50."),
+        typer.Option(
+            envvar="RSBENCH_ARCHITECTURE", help="Only checkpoints of this network; for a foreign file: its network."
+        ),
     ] = None,
     offsets_seed: Annotated[
         int | None, typer.Option(envvar="RSBENCH_OFFSETS_SEED", help="Offset seed of a foreign DSSN file (default 0).")
@@ -117,7 +119,8 @@ def certify(
         chosen = choose_checkpoints(store, o.home(), data, foreign, checkpoint=name)
         planned = [plan_run(found, path, data, options) for found, path in chosen]
         if dry_run:
-            tell_estimate(estimate_runs(store, planned, workers=worker_count), json)
+            estimate = estimate_runs(store, o.home(), data, planned, workers=worker_count, say=say)
+            tell_estimate(estimate, json)
             return
         if not force:
             for plan in planned:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rsbench.report.numbers import time_text
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -65,7 +67,11 @@ def tell_estimate(estimate: "Estimate", as_json: bool) -> None:
     print(f"runs to certify   {estimate.runs:>14,}")
     print(f"images            {estimate.images:>14,}")
     print(f"forward passes    {estimate.passes:>14,}")
+    print(f"batches           {estimate.batches:>14,}   ({estimate.padding:,} more passes fill them)")
     if estimate.seconds is None:
-        print("certification time      unknown until a run of this network is sealed in this database")
+        for speed in estimate.speeds:
+            if speed.source is None:
+                print(f"certification time: {speed.told}")
     else:
-        print(f"certification     {estimate.seconds:>12,.0f} s   (at the speed of the newest run here)")
+        by = f"   (by {'; '.join(speed.told for speed in estimate.speeds)})" if estimate.speeds else ""
+        print(f"certification     {time_text(estimate.seconds):>14}{by}")

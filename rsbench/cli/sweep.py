@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rsbench.cli import options as o
-from rsbench.cli.output import tell_estimate, tell_finished
+from rsbench.cli.output import say, tell_estimate, tell_finished
 from rsbench.cli.progress import ProgressLine
 from rsbench.errors import UsageError
 from rsbench.methods import METHODS, method_named
@@ -14,8 +14,8 @@ _DEFAULT_SIGMAS = "0.25,0.5,1"
 _DEFAULT_SEEDS = "0,1,2"
 
 _KEYS = (
-    "method", "dataset", "data_root", "sigma", "seed", "epochs", "images", "n0", "n", "alpha", "batch_size", "workers",
-    "device", "noise_arithmetic", "precision", "channels_last", "compile", "mixed_devices",
+    "method", "dataset", "data_root", "architecture", "sigma", "seed", "epochs", "images", "n0", "n", "alpha",
+    "batch_size", "workers", "device", "noise_arithmetic", "precision", "channels_last", "compile", "mixed_devices",
 )  # fmt: skip
 
 
@@ -24,6 +24,10 @@ def sweep(
         str | None, typer.Option(envvar="RSBENCH_METHOD", help="cohen, uniform, ssn, dssn; several between commas.")
     ] = None,
     dataset: o.Dataset = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(envvar="RSBENCH_ARCHITECTURE", help="mlp, cnn, wrn40-2 or resnet50 (default: the data set's)."),
+    ] = None,
     sigma: Annotated[
         str | None,
         typer.Option(envvar="RSBENCH_SIGMA", help="Standard deviations between commas (default 0.25,0.5,1)."),
@@ -79,6 +83,7 @@ def sweep(
         sigmas=sigmas,
         seeds=seeds,
         epochs=settings.pick("epochs", epochs, 30),
+        architecture=settings.maybe("architecture", architecture, str),
         certify=CertifyOptions(
             images=settings.maybe("images", images, str),
             n_select=settings.pick("n0", n0, 100),
@@ -97,7 +102,8 @@ def sweep(
     location = o.database(db)
     if dry_run:
         with Store.look_into(location) as store:
-            tell_estimate(estimate_sweep(store, o.home(), data, planned, workers=worker_count), json)
+            estimate = estimate_sweep(store, o.home(), data, planned, workers=worker_count, say=say)
+            tell_estimate(estimate, json)
         return
     with Store.create_or_open(location) as store:
         finished = run_sweep(store, o.home(), data, planned, workers=worker_count, watcher=ProgressLine())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from rsbench.data.pixels import check_pixels
 from rsbench.records import DatasetInfo, IntArray
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
@@ -24,9 +25,18 @@ class ImageDataset(ABC):
     # Mean and standard deviation by channel: the first layer of a network trained on this data set.
     normalisation: tuple[tuple[float, ...], tuple[float, ...]]
 
-    @abstractmethod
     def pixels(self, indices: Sequence[int]) -> Pixels:
-        """The chosen images, uint8 k of k/q or float32, N×C×H×W. Raises DataError when one cannot be decoded."""
+        """The chosen images, uint8 k of k/q or float32, N×C×H×W.
+
+        Raises DataError when one cannot be decoded, or a pixel lies outside [0,1].
+        """
+        pixels_NCHW = self._load(indices)
+        check_pixels(pixels_NCHW, self.info.q, f"{self.info.name}: image", indices)
+        return pixels_NCHW
+
+    @abstractmethod
+    def _load(self, indices: Sequence[int]) -> Pixels:
+        """The chosen images. Raises DataError when one cannot be decoded."""
 
     def training_set(self) -> tuple[Pixels, IntArray] | None:
         """Images and labels to train on, or None where this data set is for certification only."""
@@ -34,7 +44,10 @@ class ImageDataset(ABC):
 
 
 class ArrayDataset(ImageDataset):
-    """A data set held in memory."""
+    """A data set held in memory.
+
+    Raises DataError when a pixel lies outside [0,1]: all are looked at now, not when their image's turn comes.
+    """
 
     def __init__(
         self,
@@ -50,6 +63,9 @@ class ArrayDataset(ImageDataset):
     ) -> None:
         self._pixels_NCHW, self.labels_N = test
         self._train = train
+        for part, split in (("test", test), ("train", train)):
+            if split is not None:
+                check_pixels(split[0], q, f"{name}: {part} image", range(len(split[0])))
         _, channels, height, width = self._pixels_NCHW.shape
         self.info = DatasetInfo(
             name=name,
@@ -68,7 +84,7 @@ class ArrayDataset(ImageDataset):
         std = np.maximum(reference.std(axis=(0, 2, 3)), 1e-3)
         self.normalisation = (tuple(round(float(m), 4) for m in mean), tuple(round(float(s), 4) for s in std))
 
-    def pixels(self, indices: Sequence[int]) -> Pixels:
+    def _load(self, indices: Sequence[int]) -> Pixels:
         return self._pixels_NCHW[np.asarray(indices, dtype=np.int64)]
 
     def training_set(self) -> tuple[Pixels, IntArray] | None:

@@ -45,7 +45,7 @@ class ImageNet(ImageDataset):
             q=255,
         )
 
-    def pixels(self, indices: Sequence[int]) -> Pixels:
+    def _load(self, indices: Sequence[int]) -> Pixels:
         return np.stack([_decode(self._files[index]) for index in indices])
 
 
@@ -82,8 +82,13 @@ def _fingerprint(root: Path, files: list[Path]) -> str:
 def _decode(file: Path) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(file) as photograph:
+            if photograph.mode.startswith(("I", "F")):
+                # Pillow would cut every value at 255.
+                raise ValueError(f"its mode {photograph.mode} has more than 8 bits a value, of which no scale is known")
             image = photograph.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{file} cannot be decoded ({error}): replace the file") from error
+        raise DataError(
+            f"{file} cannot be decoded ({error}): replace the file by a whole one in 8-bit grey or RGB"
+        ) from error
     crop = center_crop(resize(image, [RESIZE]), [CROP])
     return np.asarray(crop, dtype=np.uint8).transpose(2, 0, 1)

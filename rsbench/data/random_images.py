@@ -21,6 +21,6 @@ class RandomImages(ImageDataset):
         self.default_architecture = architecture
         self.normalisation = ((0.5,) * shape_CHW[0], (0.25,) * shape_CHW[0])
 
-    def pixels(self, indices: Sequence[int]) -> Pixels:
+    def _load(self, indices: Sequence[int]) -> Pixels:
         shape = self.info.shape
         return np.stack([np.random.default_rng(index).integers(0, 256, shape, dtype=np.uint8) for index in indices])

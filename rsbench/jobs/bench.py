@@ -12,16 +12,17 @@ from pathlib import Path
 
 import torch
 
-from rsbench.certification.plan import batches_of, cut
+from rsbench.certification.plan import cut
 from rsbench.certification.work import CertificationWork
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.random_images import RandomImages
 from rsbench.errors import UsageError
+from rsbench.jobs.batches import batches
 from rsbench.jobs.certify import choose_checkpoints, named_checkpoint
 from rsbench.jobs.checkpoints import Foreign, check_described, foreign_header
 from rsbench.jobs.stages import Stages
 from rsbench.jobs.watcher import Watcher
-from rsbench.models.architectures import ARCHITECTURES, Normalized, build_backbone
+from rsbench.models.architectures import Normalized, architecture_named, build_backbone
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.device import describe_device
 from rsbench.specs import CertificationSpec
@@ -169,7 +170,7 @@ def shortened(spec: CertificationSpec, votes: int) -> CertificationSpec:
     passes = spec.passes_per_image
     if votes >= passes:
         return spec.model_copy(update={"chunk_images": min(spec.chunk_images, votes // passes)})
-    kept = max(2, votes // spec.batch_size) * spec.batch_size
+    kept = max(math.ceil(2 / spec.batch_size), votes // spec.batch_size) * spec.batch_size
     update: dict[str, object] = {"chunk_images": 1}
     if kept < passes and spec.budget is None:
         update["measure"] = spec.measure.model_copy(update={"levels": kept})
@@ -180,9 +181,7 @@ def shortened(spec: CertificationSpec, votes: int) -> CertificationSpec:
 
 
 def _usual_images(architecture: str) -> RandomImages:
-    if architecture not in ARCHITECTURES:
-        raise UsageError(f"unknown architecture {architecture!r}: choose from {', '.join(ARCHITECTURES)}")
-    usual = ARCHITECTURES[architecture]
+    usual = architecture_named(architecture)
     return RandomImages(usual.usual_classes, usual.usual_shape, architecture)
 
 
@@ -210,7 +209,7 @@ def _votes(spec: CertificationSpec) -> int:
 
 def _rows(spec: CertificationSpec, chunks: int | None) -> int:
     """Rows of all batches of a run's first chunks: the last batch of a chunk is filled up."""
-    return sum(batches_of(spec, len(chunk.indices)) * spec.batch_size for chunk in cut(spec)[:chunks])
+    return spec.batch_size * batches(spec, cut(spec)[:chunks])
 
 
 def _peak_memory() -> int:

@@ -19,10 +19,18 @@ from rsbench.jobs.provenance import provenance
 from rsbench.jobs.tally import Tally
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import method_named
-from rsbench.models.architectures import ARCHITECTURES
-from rsbench.models.checkpoint import Checkpoint
+from rsbench.models.architectures import ARCHITECTURES, architecture_named
+from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
 from rsbench.records import Chunk, ChunkVotes, DatasetInfo
-from rsbench.specs import GRID_FAMILIES, CertificationSpec, MeasureSpec, Noise, Precision, SampleBudget
+from rsbench.specs import (
+    GRID_FAMILIES,
+    CertificationSpec,
+    MeasureSpec,
+    Noise,
+    Precision,
+    SampleBudget,
+    TrainingSpec,
+)
 from rsbench.store.store import Store
 from rsbench.store.writer import OpenRun
 from rsbench.theory.confidence import smallest_certifying_n
@@ -95,16 +103,23 @@ def batch_size(options: CertifyOptions, architecture: str) -> int:
 
 def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: CertifyOptions) -> PlannedRun:
     """The run of a checkpoint under the options. Raises UsageError when an option is out of range."""
-    header, info = checkpoint.header, dataset.info
+    return PlannedRun(plan_spec(checkpoint.header, checkpoint.sha256, dataset, options), checkpoint, path)
+
+
+def plan_spec(
+    header: CheckpointHeader | TrainingSpec, sha256: str, dataset: ImageDataset, options: CertifyOptions
+) -> CertificationSpec:
+    """The same of a network that is described, as one that is still to be trained."""
+    info = dataset.info
     method = method_named(header.method)
     indices = choose_images(options.images or dataset.default_images, info.images)
     budget = None if method.enumerated else sample_budget(options, dataset)
     passes = header.measure.levels or (budget.n_select + budget.n_estimate if budget else 0)
     rows = batch_size(options, header.architecture)
     noise_seed = options.noise_seed if options.noise_seed is not None else header.seed or 0
-    spec = CertificationSpec(
+    return CertificationSpec(
         method=method.name,
-        checkpoint_sha256=checkpoint.sha256,
+        checkpoint_sha256=sha256,
         dataset=info.name,
         dataset_fingerprint=info.fingerprint,
         images=canonical(indices),
@@ -122,7 +137,6 @@ def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: 
         torch_compile=options.torch_compile,
         mixed_devices=options.mixed_devices,
     )
-    return PlannedRun(spec, checkpoint, path)
 
 
 def noise_of(options: CertifyOptions, measure: MeasureSpec, info: DatasetInfo) -> Noise:
@@ -153,22 +167,23 @@ def choose_checkpoints(
     else:
         if foreign.method is not None:
             method_named(foreign.method)
+        if foreign.architecture is not None:
+            architecture_named(foreign.architecture)
         records = store.checkpoints(
             dataset.info.fingerprint, method=foreign.method, without_sealed_run=foreign.method is None
         )
-        records = [r for r in records if foreign.sigma is None or r.sigma == foreign.sigma]
+        records = [
+            r
+            for r in records
+            if foreign.sigma in (None, r.sigma)
+            and foreign.architecture in (None, CheckpointHeader.from_json(r.header_json).architecture)
+        ]
         if not records:
             raise UsageError(_nothing_to_certify(store, dataset, foreign))
         chosen = [(load_known(record, home), record.path) for record in records]
     for found, _ in chosen:
         check_suits(found, dataset, foreign)
     return chosen
-
-
-def missing_images(store: Store, plan: PlannedRun) -> int:
-    """How many images of a planned run the store does not have; nothing is written."""
-    known = store.find_run(plan.spec.fingerprint())
-    return len(indices_of(plan.spec.images)) - (known.done if known else 0)
 
 
 def run_certification(
@@ -282,9 +297,10 @@ def _nothing_to_certify(store: Store, dataset: ImageDataset, foreign: Foreign) -
         )
     wanted = f" of {foreign.method}" if foreign.method else ""
     at = f" at sigma {foreign.sigma:g}" if foreign.sigma is not None else ""
+    network = f" --architecture {foreign.architecture}" if foreign.architecture is not None else ""
     if dataset.training_set() is None:
         return f"no checkpoint{wanted}{at} of {name} is known: give a file with --checkpoint FILE"
     return (
-        f"no checkpoint{wanted}{at} of {name} is known: give a file with --checkpoint FILE, or train one with "
-        f"rsbench sweep --method {method} --dataset {name}"
+        f"no checkpoint{wanted}{at} of {name} is known{network and f' with{network}'}: give a file with "
+        f"--checkpoint FILE, or train one with rsbench sweep --method {method} --dataset {name}{network}"
     )

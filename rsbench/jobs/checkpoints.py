@@ -8,7 +8,7 @@ import torch
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.methods import measure_for, method_named
-from rsbench.models.architectures import ARCHITECTURES
+from rsbench.models.architectures import architecture_named
 from rsbench.models.checkpoint import Checkpoint, CheckpointHeader, safetensors_header
 from rsbench.records import CheckpointRecord
 from rsbench.report.files import write_whole
@@ -85,8 +85,7 @@ def foreign_header(name: str, dataset: ImageDataset, foreign: Foreign) -> Checkp
             f"(and --architecture, default {dataset.default_architecture})"
         )
     architecture = foreign.architecture or dataset.default_architecture
-    if architecture not in ARCHITECTURES:
-        raise UsageError(f"unknown architecture {architecture!r}: choose from {', '.join(ARCHITECTURES)}")
+    architecture_named(architecture)
     method = method_named(foreign.method)
     mean, std = dataset.normalisation
     return CheckpointHeader(

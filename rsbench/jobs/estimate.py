@@ -1,57 +1,102 @@
 """What a command would do, without doing it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from rsbench.certification.plan import cut
 from rsbench.data.dataset import ImageDataset
-from rsbench.data.subset import indices_of
-from rsbench.jobs.certify import PlannedRun, missing_images
+from rsbench.jobs.batches import batches, votes
+from rsbench.jobs.bench_results import kept_results
+from rsbench.jobs.certify import PlannedRun, plan_spec
+from rsbench.jobs.speeds import KnownSpeed, known_speed
 from rsbench.jobs.sweep import PlannedSweep, planned_runs, untrained
+from rsbench.records import Chunk
+from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The work that is missing. `seconds`: of certification, None while no run of that network is known here."""
+    """The work that is missing. `padding`: passes that only fill a chunk's last batch, beside the `passes` that vote.
+
+    `seconds`: of certification, None while the speed of one of its networks is not known here; `speeds`: what they were
+    estimated from.
+    """
 
     trials: int
     epochs: int
     runs: int
     images: int
     passes: int
+    batches: int
+    padding: int
     seconds: float | None
+    speeds: tuple[KnownSpeed, ...]
 
 
-def estimate_sweep(store: Store, home: Path, dataset: ImageDataset, sweep: PlannedSweep, *, workers: int) -> Estimate:
-    """The work that a sweep would do; nothing is written."""
+# A run that was asked for: its network, and its specification.
+_Asked = tuple[str, CertificationSpec]
+
+
+def estimate_sweep(
+    store: Store, home: Path, dataset: ImageDataset, sweep: PlannedSweep, *, workers: int, say: Callable[[str], None]
+) -> Estimate:
+    """The work that a sweep would do; nothing is written. `say` is told of results of a bench that cannot be read."""
     missing = untrained(store, home, sweep.trials)
     trained = [spec for spec in sweep.trials if spec not in missing]
-    known = estimate_runs(store, planned_runs(store, home, dataset, trained, sweep.certify), workers=workers)
-    images = len(indices_of(sweep.spec.images))
-    budget = sweep.spec.budget
-    sampled = budget.n_select + budget.n_estimate if budget else 0
-    passes = known.passes + sum(images * (spec.measure.levels or sampled) for spec in missing)
-    speed = store.passes_per_second(dataset.default_architecture, sweep.certify.device)
+    asked = _asked(planned_runs(store, home, dataset, trained, sweep.certify))
+    # No checkpoint of theirs has any sha256 yet, so no run of theirs is known.
+    asked += [(spec.architecture, plan_spec(spec, "", dataset, sweep.certify)) for spec in missing]
+    epochs = sum(spec.epochs for spec in missing)
+    return _estimate(store, home, dataset, asked, workers, say, trials=len(missing), epochs=epochs)
+
+
+def estimate_runs(
+    store: Store, home: Path, dataset: ImageDataset, planned: Sequence[PlannedRun], *, workers: int,
+    say: Callable[[str], None],
+) -> Estimate:  # fmt: skip
+    """The work that certifying these runs would do; nothing is written. `say`: as of a sweep."""
+    return _estimate(store, home, dataset, _asked(planned), workers, say, trials=0, epochs=0)
+
+
+def missing_chunks(store: Store, spec: CertificationSpec) -> list[Chunk]:
+    """What the store does not have of a run; nothing is written."""
+    known = store.find_run(spec.fingerprint())
+    if known is None:
+        return cut(spec)
+    if known.sealed_at is not None:
+        return []
+    done = set(store.image_columns(known.id).index_N.tolist())
+    # A chunk is written whole, so its first image tells whether it is done.
+    return [chunk for chunk in cut(spec) if chunk.indices[0] not in done]
+
+
+def _asked(planned: Sequence[PlannedRun]) -> list[_Asked]:
+    return [(plan.checkpoint.header.architecture, plan.spec) for plan in planned]
+
+
+def _estimate(
+    store: Store, home: Path, dataset: ImageDataset, asked: Sequence[_Asked], workers: int, say: Callable[[str], None],
+    *, trials: int, epochs: int,
+) -> Estimate:  # fmt: skip
+    missing = [(network, spec, chunks) for network, spec in asked if (chunks := missing_chunks(store, spec))]
+    results = kept_results(home, say)
+    # The store reads through its runs for a speed, and many runs of a sweep ask for the same one.
+    stored = cache(store.passes_per_second)
+    speeds = [known_speed(results, stored, network, dataset, spec) for network, spec, _ in missing]
+    seconds = [speed.seconds(spec, chunks, workers) for speed, (_, spec, chunks) in zip(speeds, missing, strict=True)]
+    known = [number for number in seconds if number is not None]
+    passes = sum(votes(spec, chunks) for _, spec, chunks in missing)
     return Estimate(
-        trials=len(missing),
-        epochs=sweep.spec.epochs * len(missing),
-        runs=known.runs + len(missing),
-        images=known.images + images * len(missing),
+        trials=trials,
+        epochs=epochs,
+        runs=len(missing),
+        images=sum(len(chunk.indices) for _, _, chunks in missing for chunk in chunks),
         passes=passes,
-        seconds=passes / speed / max(1, workers) if speed else None,
+        batches=sum(batches(spec, chunks) for _, spec, chunks in missing),
+        padding=sum(spec.batch_size * batches(spec, chunks) for _, spec, chunks in missing) - passes,
+        seconds=sum(known) if len(known) == len(seconds) else None,
+        speeds=tuple(dict.fromkeys(speeds)),
     )
-
-
-def estimate_runs(store: Store, planned: Sequence[PlannedRun], *, workers: int) -> Estimate:
-    """The work that certifying these runs would do."""
-    missing = [(plan, count) for plan in planned if (count := missing_images(store, plan))]
-    passes = sum(count * plan.spec.passes_per_image for plan, count in missing)
-    seconds: float | None = 0.0
-    for plan, count in missing:
-        speed = store.passes_per_second(plan.checkpoint.header.architecture, plan.spec.device)
-        if speed is None or seconds is None:
-            seconds = None
-        else:
-            seconds += count * plan.spec.passes_per_image / speed / max(1, workers)
-    return Estimate(0, 0, len(missing), sum(count for _, count in missing), passes, seconds)

@@ -7,8 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from rsbench.cluster.sweep import train_trials
 from rsbench.data.dataset import ImageDataset
+from rsbench.data.pixels import check_pixels
 from rsbench.data.subset import canonical, choose_images
 from rsbench.errors import UsageError
 from rsbench.jobs.certify import (
@@ -25,6 +28,7 @@ from rsbench.jobs.patience import patiently
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import measure_for, method_named
+from rsbench.models.architectures import build_backbone
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import EpochRecord
 from rsbench.specs import SweepSpec, TrainingSpec
@@ -34,13 +38,14 @@ from rsbench.training.noise_augmentation import TrainingData
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """The grid, and how its checkpoints are certified."""
+    """The grid, and how its checkpoints are certified. `architecture`: None means the default of the data set."""
 
     methods: tuple[str, ...]
     sigmas: tuple[float, ...]
     seeds: tuple[int, ...]
     epochs: int
     certify: CertifyOptions
+    architecture: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,20 +61,24 @@ class PlannedSweep:
 def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
     """The sweep of these options; nothing is written.
 
-    Raises UsageError when something in them is out of range, or the data set has no training images.
+    Raises UsageError when something in them is out of range, the network is unknown or takes no such images, or the
+    data set has no training images.
     """
     for seed in options.seeds:
         if not 0 <= seed < 2**32:
             raise UsageError(f"--seed {seed} is out of range: give whole numbers from 0 to {2**32 - 1}")
     if options.epochs < 1:
         raise UsageError(f"--epochs {options.epochs} trains nothing: give at least 1")
-    batch_size(options.certify, dataset.default_architecture)
+    architecture = options.architecture or dataset.default_architecture
+    _check_architecture(architecture, dataset)
+    batch_size(options.certify, architecture)
     sampled = any(not method_named(name).enumerated for name in options.methods)
     images = choose_images(options.certify.images or dataset.default_images, dataset.info.images)
     spec = SweepSpec(
         methods=options.methods,
         dataset=dataset.info.name,
         dataset_fingerprint=dataset.info.fingerprint,
+        architecture=architecture,
         sigmas=options.sigmas,
         seeds=options.seeds,
         epochs=options.epochs,
@@ -79,6 +88,13 @@ def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
     return PlannedSweep(spec, _trials(spec, dataset, options.certify.device), training_data(dataset), options.certify)
 
 
+def _check_architecture(architecture: str, dataset: ImageDataset) -> None:
+    """Raises UsageError when the network is unknown or takes no such images."""
+    # Without memory for weights, and none drawn.
+    with torch.device("meta"):
+        build_backbone(architecture, dataset.info.classes, dataset.info.shape)
+
+
 def _trials(sweep: SweepSpec, dataset: ImageDataset, device: Literal["cpu", "cuda"]) -> tuple[TrainingSpec, ...]:
     return tuple(
         TrainingSpec(
@@ -86,7 +102,7 @@ def _trials(sweep: SweepSpec, dataset: ImageDataset, device: Literal["cpu", "cud
             objective=method.objective,
             dataset=sweep.dataset,
             dataset_fingerprint=sweep.dataset_fingerprint,
-            architecture=dataset.default_architecture,
+            architecture=sweep.architecture,
             measure=measure_for(method, sigma, q=dataset.info.q, offsets_seed=seed),
             seed=seed,
             epochs=sweep.epochs,
@@ -138,7 +154,7 @@ def planned_runs(
 
 
 def training_data(dataset: ImageDataset) -> TrainingData:
-    """What a trial trains on. Raises UsageError when the data set has no training images."""
+    """What a trial trains on. Raises UsageError when there are no training images, DataError for one outside [0,1]."""
     training_set = dataset.training_set()
     if training_set is None:
         raise UsageError(
@@ -146,6 +162,7 @@ def training_data(dataset: ImageDataset) -> TrainingData:
             f"--dataset {dataset.info.name} --checkpoint FILE"
         )
     pixels, labels = training_set
+    check_pixels(pixels, dataset.info.q, f"{dataset.info.name}: train image", range(len(pixels)))
     return TrainingData(dataset.info, pixels, labels, *dataset.normalisation)
 
 

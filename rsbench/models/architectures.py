@@ -44,6 +44,8 @@ def _mlp(classes: int, shape_CHW: Shape) -> nn.Module:
 
 def _cnn(classes: int, shape_CHW: Shape) -> nn.Module:
     channels, height, width = shape_CHW
+    if min(height, width) < 4:
+        raise UsageError(f"cnn takes images of at least 4×4 pixels, and these have {height}×{width}: choose mlp")
 
     def stage(before: int, after: int) -> list[nn.Module]:
         return [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
@@ -93,8 +95,13 @@ ARCHITECTURES = {
 }
 
 
+def architecture_named(name: str) -> Architecture:
+    """Raises UsageError for a name that is none."""
+    if name not in ARCHITECTURES:
+        raise UsageError(f"unknown architecture {name!r}: choose from {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
+
+
 def build_backbone(architecture: str, classes: int, shape_CHW: Shape) -> nn.Module:
     """An untrained backbone. Raises UsageError for an unknown architecture, or one that takes no such images."""
-    if architecture not in ARCHITECTURES:
-        raise UsageError(f"unknown architecture {architecture!r}: choose from {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[architecture].build(classes, shape_CHW)
+    return architecture_named(architecture).build(classes, shape_CHW)

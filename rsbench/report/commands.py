@@ -7,6 +7,7 @@ from typing import Any
 
 from rsbench.methods import METHODS
 from rsbench.records import RunRecord
+from rsbench.specs import GRID_FAMILIES
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,23 @@ def _certified(run: RunRecord, spec: dict[str, Any]) -> tuple[list[str], list[st
         budget = spec["budget"]
         words += ["--n0", str(budget["n_select"]), "--n", str(budget["n_estimate"])]
         words += ["--alpha", repr(budget["failure_probability"]), "--seed", str(spec["seed"])]
-    return [*words, "--batch-size", str(spec["batch_size"]), "--device", spec["device"], *_arithmetic(spec)], needs
+    return [
+        *words,
+        "--batch-size",
+        str(spec["batch_size"]),
+        "--device",
+        spec["device"],
+        *arithmetic_options(spec),
+    ], needs
 
 
-def _arithmetic(spec: dict[str, Any]) -> list[str]:
-    """The options that are not the default; specifications of early runs have no such fields."""
-    words = ["--noise-arithmetic", "float"] if spec["noise"] == "philox4x32-float" else []
+def arithmetic_options(spec: dict[str, Any]) -> list[str]:
+    """The options that name a run's arithmetic, where it is not the default. Specifications of early runs lack some."""
+    words = (
+        ["--noise-arithmetic", "float"]
+        if spec["noise"] == "philox4x32-float" and spec["measure"]["family"] in GRID_FAMILIES
+        else []
+    )
     if spec["precision"] != "fp32":
         words += ["--precision", spec["precision"]]
     flags = {"channels_last": "--channels-last", "torch_compile": "--compile", "mixed_devices": "--mixed-devices"}

@@ -275,7 +275,8 @@ def _recipe_label(recipe: str) -> str:
         return f"of {training['imported']} files"
     if "foreign" in training:
         return f"checkpoint {training['foreign'][:12]}"
-    return f"{training['epochs']} epochs, recipe {hashlib.sha256(recipe.encode()).hexdigest()[:6]}"
+    name = hashlib.sha256(recipe.encode()).hexdigest()[:6]
+    return f"{training['architecture']}, {training['epochs']} epochs, recipe {name}"
 
 
 def _single(approach: Approach, run: RunRecord, members: Sequence[RunRecord]) -> Approach:

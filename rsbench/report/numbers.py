@@ -65,6 +65,14 @@ def count_text(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def time_text(seconds: float) -> str:
+    """A time as exactly as a reader wants it: 12.3 s, 45 min, 6 h 7 min."""
+    if seconds < 120:
+        return f"{seconds:,.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
 def sigma_text(sigma: float) -> str:
     """σ as short as it can be told."""
     return f"{sigma:g}"

@@ -1,10 +1,13 @@
 """What bad input gets: one line on stderr that says what to do, the right exit code, and nothing half-written."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from rsbench.cli.main import run
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.checkpoints import save_checkpoint
 from rsbench.models.checkpoint import Checkpoint
@@ -18,6 +21,12 @@ from tests.fixtures.trained import store_with
         ("sweep", "no --method: choose from cohen, uniform, ssn, dssn"),
         ("sweep --method dsn", "unknown method 'dsn': choose from cohen, uniform, ssn, dssn"),
         ("sweep --method dssn --dataset digit", "unknown dataset 'digit': choose from digits, fashion-mnist, imagenet"),
+        (
+            "sweep --method dssn --architecture vgg",
+            "unknown architecture 'vgg': choose from mlp, cnn, wrn40-2, resnet50",
+        ),
+        ("sweep --method dssn --architecture resnet50", "resnet50 takes images of 3 channels, and these have 1"),
+        ("certify --dataset digits --architecture vgg", "unknown architecture 'vgg': choose from mlp, cnn, wrn40-2"),
         ("sweep --method dssn --dataset missing.npz", "no file missing.npz"),
         ("sweep --method dssn --sigma 0", "--sigma 0: a standard deviation must be greater than 0"),
         ("sweep --method dssn --sigma=-1", "--sigma -1: a standard deviation must be greater than 0"),
@@ -116,3 +125,40 @@ def test_a_database_that_is_newer_full_or_no_database_ends_with_exit_1(
     (tmp_path / "file").write_text("")
     line = refused(f"sweep --method ssn --workers 0 --db {tmp_path}/file/results.db", capfd, code=1)
     assert "cannot be made" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "certify --dataset mine.npz --checkpoint {file} --method ssn --sigma 0.5 --workers 0",
+        "certify --dataset mine.npz --checkpoint {file} --method ssn --sigma 0.5 --dry-run",
+        "sweep --dataset mine.npz --method ssn",
+        "bench --dataset mine.npz",
+    ],
+)
+def test_pixels_outside_the_unit_cube_are_refused_before_anything_begins(
+    arguments: str, home: Path, trained: dict[str, Checkpoint], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    images = np.zeros((9, 1, 8, 8))
+    images[4, 0, 2, 2] = 1.25
+    np.savez("mine.npz", test_images=images, test_labels=np.arange(9), train_images=images, train_labels=np.arange(9))
+    file = save_checkpoint(trained["ssn"], tmp_path)
+    line = refused(arguments.format(file=file), capfd)
+    assert "mine.npz: test image 4 has a pixel of 1.25, and pixels must lie in [0,1]: divide all by the largest" in line
+    assert not home.exists()
+
+
+def test_a_run_whose_images_went_bad_is_not_verified(
+    home: Path, trained: dict[str, Checkpoint], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    images = np.random.default_rng(0).random((9, 1, 8, 8))
+    checkpoint = trained["ssn"].network(torch.device("cpu")).get_submodule("backbone").state_dict()
+    torch.save(checkpoint, "mine.pt")
+    np.savez("mine.npz", test_images=images, test_labels=np.arange(9), classes=10)
+    described = "--dataset mine.npz --checkpoint mine.pt --method ssn --sigma 0.5 --n 100 --workers 0 --force"
+    assert run(f"certify {described} --json".split()) == 0
+    [found] = json.loads(capfd.readouterr().out)["runs"]
+    images[4, 0, 2, 2] = np.nan
+    np.savez("mine.npz", test_images=images, test_labels=np.arange(9), classes=10)
+    for command in ("verify {run} --data-root . --workers 0", "recertify {run} --certificate box-image --data-root ."):
+        assert "mine.npz: test image 4 has a pixel of nan" in refused(command.format(run=found["run"][:12]), capfd)

@@ -28,7 +28,7 @@ def measured(arguments: str, capfd: pytest.CaptureFixture[str]) -> dict[str, Any
 def test_it_prints_speeds_shares_memory_and_the_run(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(f"bench --dataset digits --images first:20 --n 1000 --workers 2 {SHORT}".split()) == 0
     told = capfd.readouterr()
-    assert told.out.startswith("mlp (untrained) on 1×8×8, cohen, sigma 0.5, batches of 1024, cpu")
+    assert told.out.startswith("mlp (untrained) on 1×8×8, cohen, sigma 0.5, batches of 1024, fp32, cpu")
     for words in ("bare network", "the whole way", "% of the bare network", "noise", "forward", "votes", "store"):
         assert words in told.out
     shares = [float(line.split()[-2]) for line in told.out.splitlines() if line.startswith("  ")]
@@ -37,7 +37,8 @@ def test_it_prints_speeds_shares_memory_and_the_run(home: Path, capfd: pytest.Ca
     assert "20 images, n0 = 100, n = 1,000: 22,000 votes and 2.4 % more passes that fill batches" in told.out
     assert "with 1 worker of this speed" in told.out
     assert "GPU" not in told.out
-    assert not home.exists()
+    # The speed is kept, and nothing else.
+    assert [path.name for path in home.iterdir()] == ["bench"]
 
 
 def test_json_has_the_same_in_full_precision(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +73,7 @@ def test_without_data_and_checkpoint_the_images_are_random(
     found = measured(arguments, capfd)
     assert found["shape"] == shape
     assert found["run"]["votes"] == votes
-    assert not home.exists()
+    assert not (home / "results.db").exists()
 
 
 def test_a_checkpoint_is_measured_with_its_data_and_without(
@@ -101,6 +102,26 @@ def test_a_checkpoint_is_measured_with_its_data_and_without(
         (f"{foreign} --architecture cnn", "does not fit cnn with 10 classes"),
     ):
         assert complaint in refused(f"bench {arguments}", capfd)
+
+
+def test_the_next_of_the_same_replaces_a_result(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments, files in (
+        ("--dataset digits --n 100", 1),
+        ("--dataset digits --n 200 --images first:3 --sigma 1", 1),
+        ("--dataset digits --n 100 --batch-size 512", 2),
+        ("--dataset digits --n 100 --method uniform", 3),
+        ("--dataset digits --n 100 --architecture cnn", 4),
+    ):
+        measured(arguments, capfd)
+        assert len(list((home / "bench").iterdir())) == files
+
+
+def test_a_home_that_cannot_be_written_costs_the_result_only(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    home.write_text("a file where a folder should be")
+    assert run(f"bench --dataset digits --n 100 {SHORT} --json".split()) == 0
+    told = capfd.readouterr()
+    assert json.loads(told.out)["architecture"] == "mlp"
+    assert told.err.splitlines()[-1].startswith(f"this result was not kept for --dry-run: {home}")
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,11 @@ def test_the_same_command_again_says_that_nothing_is_missing(known: Path, capfd:
 
 
 def test_a_dry_run_counts_and_writes_nothing(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    estimate = printed_json("sweep --method ssn,dssn --sigma 0.5 --seed 0,1 --images first:10 --dry-run", capfd)
-    # SSN: 100 + 1000 votes an image; DSSN: L = ⌊2·√3·0.5·16⌋ = 27 bases.
+    command = "sweep --method ssn,dssn --sigma 0.5 --seed 0,1 --images first:10 --device cpu --dry-run"
+    estimate = printed_json(command, capfd)
+    advice = "run rsbench bench --dataset digits --architecture mlp --batch-size 1024 --device cpu"
+    told = f"the speed of mlp is not known here: {advice}"
+    # SSN: 100 + 1000 votes an image, 11 batches a run; DSSN: L = ⌊2·√3·0.5·16⌋ = 27 bases, 1 batch.
     assert estimate == {
         "schema": 1,
         "trials": 4,
@@ -105,18 +108,48 @@ def test_a_dry_run_counts_and_writes_nothing(home: Path, capfd: pytest.CaptureFi
         "runs": 4,
         "images": 40,
         "passes": 2 * 10 * (1100 + 27),
+        "batches": 2 * (11 + 1),
+        "padding": 2 * (12 * 1024 - 10 * (1100 + 27)),
         "seconds": None,
+        "speeds": [{"architecture": "mlp", "source": None, "passes_per_second": None, "told": told}],
     }
-    assert "forward passes" in printed("sweep --method ssn --dry-run", capfd)
+    text = printed(command, capfd)
+    assert "batches                       24   (2,036 more passes fill them)\n" in text
+    assert text.endswith(f"certification time: {told}\n")
     assert not home.exists()
+    printed(f"{advice.removeprefix('run rsbench ')} --seconds 0.001", capfd)
+    assert [speed["source"] for speed in printed_json(command, capfd)["speeds"]] == ["bench"]
 
 
 def test_a_dry_run_estimates_time_from_what_ran_before(known: Path, capfd: pytest.CaptureFixture[str]) -> None:
     printed(f"{CERTIFY} --method ssn", capfd)
     estimate = printed_json(f"{CERTIFY} --method uniform --dry-run", capfd)
     assert (estimate["runs"], estimate["images"], estimate["passes"]) == (1, 60, 60 * 314)
-    assert estimate["seconds"] > 0
-    assert printed_json(f"{CERTIFY} --method ssn --dry-run", capfd)["passes"] == 0
+    [speed] = estimate["speeds"]
+    assert (speed["source"], speed["told"]) == ("store", "mlp: the newest sealed run of it here")
+    assert estimate["seconds"] == pytest.approx(60 * 314 / speed["passes_per_second"])
+    nothing = printed_json(f"{CERTIFY} --method ssn --dry-run", capfd)
+    assert (nothing["passes"], nothing["batches"], nothing["seconds"], nothing["speeds"]) == (0, 0, 0.0, [])
+
+
+def test_a_dry_run_estimates_time_from_the_last_bench(known: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Also where there are finished runs: they may be of another machine, or of another time."""
+    printed(f"{CERTIFY} --method ssn", capfd)
+    bench = printed_json("bench --dataset digits --method ssn --n 100 --seconds 0.001 --device cpu", capfd)
+    speed = bench["full_votes_per_second"] * (1.0 + bench["padding"])
+    for command in ("sweep --method ssn --sigma 1 --seed 0 --images first:60 --n0 64 --n 250 --workers 0 --device cpu",
+                    f"{CERTIFY} --method uniform --device cpu"):  # fmt: skip
+        estimate = printed_json(f"{command} --dry-run", capfd)
+        # Chunks of 50 and 10 images: 15,700 and 3,140 votes in 16 and 4 batches of 1024.
+        assert (estimate["batches"], estimate["padding"]) == (20, 20 * 1024 - 60 * 314)
+        assert estimate["seconds"] == pytest.approx(20 * 1024 / speed)
+        assert [found["source"] for found in estimate["speeds"]] == ["bench"]
+    # The other noise is told: it costs another time.
+    assert "(by mlp: rsbench bench of 20" in (text := printed(f"{CERTIFY} --method uniform --dry-run", capfd))
+    assert text.endswith(", of splitting noise)\n")
+    [file] = (known / "bench").iterdir()
+    file.write_text("{")
+    assert printed_json(f"{CERTIFY} --method uniform --dry-run", capfd)["speeds"][0]["source"] == "store"
 
 
 def test_a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default(
@@ -139,11 +172,16 @@ def test_a_config_file_can_hold_the_whole_sweep(home: Path, tmp_path: Path, capf
     config = tmp_path / "sweep.toml"
     config.write_text(
         'method = ["dssn", "ssn"]\nsigma = [0.5, 1]\nseed = [0, 1, 2]\nepochs = 5\nimages = "first:10"\n'
-        "n0 = 10\nn = 100\nalpha = 0.01\nworkers = 2\n"
+        'n0 = 10\nn = 100\nalpha = 0.01\nworkers = 2\narchitecture = "cnn"\n'
     )
     estimate = printed_json(f"sweep --config {config} --dry-run", capfd)
     assert (estimate["trials"], estimate["epochs"]) == (12, 60)
     assert estimate["passes"] == 3 * 10 * (27 + 55 + 2 * 110)
+    assert estimate["speeds"][0]["architecture"] == "cnn"
+    assert (
+        printed_json(f"sweep --config {config} --architecture mlp --dry-run", capfd)["speeds"][0]["architecture"]
+        == "mlp"
+    )
 
 
 def test_db_makes_and_tells_its_revision(home: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -87,6 +87,15 @@ def test_grey_and_transparent_photographs_become_rgb(copy: Path) -> None:
     assert ImageNet(copy).pixels([0, 1]).shape == (2, 3, 224, 224)
 
 
+def test_a_photograph_of_more_than_8_bits_is_refused(copy: Path) -> None:
+    """Pillow would make every value above 255 white."""
+    file = copy / "val" / FIRST / "a.png"
+    file.unlink()
+    Image.fromarray(np.full((20, 30), 1000, dtype=np.uint16)).save(file)
+    with pytest.raises(DataError, match=r"a\.png cannot be decoded \(its mode I;16 has more than 8 bits a value"):
+        ImageNet(copy).pixels([0])
+
+
 def test_the_fingerprint_covers_names_and_bytes(copy: Path, synthetic: ImageNet) -> None:
     assert ImageNet(copy).info.fingerprint == synthetic.info.fingerprint
     (copy / "val" / SECOND / "a.png").rename(copy / "val" / SECOND / "z.png")

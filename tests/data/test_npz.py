@@ -13,6 +13,8 @@ from rsbench.data.registry import load_dataset
 from rsbench.errors import DataError, UsageError
 
 IMAGES = np.arange(4 * 3 * 5 * 5, dtype=np.uint8).reshape(4, 3, 5, 5) % 17
+# Of its image, at every pixel.
+NUMBER = np.broadcast_to(np.arange(4)[:, None, None, None], IMAGES.shape)
 LABELS = np.array([0, 1, 2, 1])
 
 
@@ -133,16 +135,29 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
         ({"test_labels": LABELS[:, None]}, "one integer for each of the 4"),
         ({"test_labels": LABELS.astype(np.float64)}, "one integer for each of the 4"),
         ({"test_labels": np.array([0, -1, 1, 0])}, "negative label -1"),
-        ({"q": 15}, r"0\.\.15"),
+        ({"q": 15}, r"mine.npz: test image 0 has a pixel of 16, and pixels must lie in 0\.\.15: let q be the largest"),
         ({"q": 0}, "whole number ≥ 1"),
         ({"q": -3}, "whole number ≥ 1"),
         ({"q": 16.5}, "whole number ≥ 1"),
         ({"q": np.array([16, 16])}, "whole number ≥ 1"),
         ({"classes": 2}, "label 2 is outside the 2 classes"),
         ({"classes": 1}, "whole number ≥ 2"),
-        ({"test_images": IMAGES / 15}, r"0\.\.1"),
-        ({"test_images": IMAGES / 16 - 0.1}, r"0\.\.1"),
-        ({"test_images": np.where(IMAGES == 3, np.nan, IMAGES / 16)}, r"0\.\.1"),
+        (
+            {"test_images": IMAGES / 16, "q": 16},
+            "q says that pixels are whole numbers k of k/q, and test_images holds float64",
+        ),
+        (
+            {"test_images": IMAGES / 15},
+            r"test image 0 has a pixel of 1.0666667, and pixels must lie in \[0,1\]: divide",
+        ),
+        ({"test_images": IMAGES / 16 - 0.1}, r"test image 0 has a pixel of -0.1, and pixels must lie in \[0,1\]"),
+        ({"test_images": np.where(NUMBER == 2, np.nan, IMAGES / 16)}, "test image 2 has a pixel of nan"),
+        ({"test_images": np.where(NUMBER == 3, 1e300, IMAGES / 16)}, "test image 3 has a pixel of inf"),
+        ({"test_images": np.where(NUMBER == 3, 1.000001, IMAGES / 16)}, "test image 3 has a pixel of 1.000001"),
+        (
+            {"train_images": IMAGES + NUMBER.astype(np.uint8), "train_labels": LABELS, "q": 18},
+            "train image 3 has a pixel of 19",
+        ),
         ({"train_images": IMAGES}, "train_labels must hold"),
         ({"train_images": IMAGES[:, :1], "train_labels": LABELS}, "train images have the shape"),
         ({"train_images": IMAGES / 16, "train_labels": LABELS}, "both be uint8 or both be float"),
@@ -154,3 +169,9 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
 def test_what_is_no_data_set_is_refused(tmp_path: Path, changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
         load(tmp_path, **changes)
+
+
+def test_what_no_float32_holds_is_one_line(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(DataError):
+        load(tmp_path, test_images=IMAGES * 1e300)
+    assert not recwarn.list

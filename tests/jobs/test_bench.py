@@ -1,7 +1,5 @@
 """What is measured: parts of a run that stand for the whole of it."""
 
-import math
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +30,7 @@ def test_a_part_of_a_run_is_of_its_kind_and_no_longer_than_it_must_be(case: tupl
     if part.passes_per_image < whole.passes_per_image:
         assert part.chunk_images == 1
         assert part.passes_per_image % whole.batch_size == 0
-        assert part.passes_per_image <= max(200, votes, 100 * math.ceil(whole.batch_size / 100))
+        assert part.passes_per_image <= max(2, votes, whole.batch_size)
     assert part.model_copy(
         update={"budget": whole.budget, "measure": whole.measure, "chunk_images": whole.chunk_images}
     ) == whole  # fmt: skip

@@ -10,8 +10,9 @@ import torch
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
 from rsbench.errors import CheckpointError, UsageError
-from rsbench.jobs.certify import CertifyOptions, choose_checkpoints, missing_images, plan_run, run_certification
+from rsbench.jobs.certify import CertifyOptions, choose_checkpoints, plan_run, run_certification
 from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known, save_checkpoint
+from rsbench.jobs.estimate import missing_chunks
 from rsbench.models.architectures import build_backbone
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import Votes
@@ -80,7 +81,7 @@ def test_an_interrupted_run_resumes_to_the_rows_of_one_never_interrupted(
         with pytest.raises(KeyboardInterrupt):
             run_certification(store, digits, [plan], workers=workers, watcher=Interrupter(after=100))
         assert store.sealed_runs() == []
-        left = missing_images(store, plan)
+        left = sum(len(chunk.indices) for chunk in missing_chunks(store, plan.spec))
         assert 0 < left < 445
         listener = Listener()
         run_certification(store, digits, [plan], workers=workers, watcher=listener)
@@ -96,7 +97,7 @@ def test_a_run_whose_images_are_all_there_is_only_sealed(
         plan = plan_run(trained["dssn"], "x", digits, OPTIONS)
         with pytest.raises(KeyboardInterrupt):
             run_certification(store, digits, [plan], workers=0, watcher=Interrupter(after=60))
-        assert missing_images(store, plan) == 0
+        assert missing_chunks(store, plan.spec) == []
         assert store.sealed_runs() == []
         run_certification(store, digits, [plan], workers=0, watcher=Listener())
         assert len(store.sealed_runs()) == 1
@@ -121,6 +122,11 @@ def test_checkpoints_are_chosen_by_file_by_id_by_method_and_by_having_no_run(
             chosen(store)
         with pytest.raises(UsageError, match=r"no checkpoint of dssn of digits is known.*rsbench sweep --method dssn"):
             chosen(store, Foreign(method="dssn"))
+        assert chosen(store, Foreign(method="ssn", architecture="mlp")) == {"ssn"}
+        with pytest.raises(UsageError, match=r"known with --architecture cnn: .* --dataset digits --architecture cnn"):
+            chosen(store, Foreign(method="ssn", architecture="cnn"))
+        with pytest.raises(UsageError, match="unknown architecture 'vgg'"):
+            chosen(store, Foreign(method="ssn", architecture="vgg"))
         with pytest.raises(UsageError, match="no checkpoint of ssn at sigma 3 of digits"):
             chosen(store, Foreign(method="ssn", sigma=3.0))
         with pytest.raises(UsageError, match="no such file, and 0 known checkpoints begin with it"):

@@ -9,7 +9,8 @@ import pytest
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
 from rsbench.errors import UsageError
-from rsbench.jobs.certify import CertifyOptions
+from rsbench.jobs.certify import CertifyOptions, choose_checkpoints
+from rsbench.jobs.checkpoints import Foreign
 from rsbench.jobs.estimate import estimate_sweep
 from rsbench.jobs.sweep import SweepOptions, plan_sweep, run_sweep, training_data, untrained
 from rsbench.store.store import Store
@@ -33,7 +34,7 @@ def test_a_sweep_trains_certifies_and_then_has_nothing_to_do(
     digits: ImageDataset, tmp_path: Path, ray_nodes: str
 ) -> None:
     with store_with(tmp_path, digits) as store:
-        before = estimate_sweep(store, tmp_path, digits, plan_sweep(OPTIONS, digits), workers=2)
+        before = estimate_sweep(store, tmp_path, digits, plan_sweep(OPTIONS, digits), workers=2, say=print)
         assert (before.trials, before.epochs, before.runs, before.images) == (4, 8, 4, 240)
         # Two runs of L = ⌊2·√3·0.5·16⌋ = 27 bases, two of 64 + 200 votes.
         assert before.passes == 60 * 2 * (27 + 264)
@@ -51,7 +52,7 @@ def test_a_sweep_trains_certifies_and_then_has_nothing_to_do(
         sweep(store, tmp_path, digits, again)
         assert again.lines == []
         assert stored_rows(store) == rows
-        after = estimate_sweep(store, tmp_path, digits, plan_sweep(OPTIONS, digits), workers=2)
+        after = estimate_sweep(store, tmp_path, digits, plan_sweep(OPTIONS, digits), workers=2, say=print)
         assert (after.trials, after.runs, after.passes, after.seconds) == (0, 0, 0, 0.0)
 
 
@@ -107,11 +108,53 @@ def test_trials_are_the_grid_method_by_method(digits: ImageDataset) -> None:
         (replace(OPTIONS, seeds=(2**32,)), "--seed 4294967296 is out of range"),
         (replace(OPTIONS, certify=CertifyOptions(n_estimate=5)), "--n 5 can certify nothing"),
         (replace(OPTIONS, certify=CertifyOptions(batch_size=0)), "--batch-size 0 is out of range"),
+        (replace(OPTIONS, architecture="vgg"), "unknown architecture 'vgg': choose from mlp, cnn, wrn40-2, resnet50"),
+        (replace(OPTIONS, architecture="resnet50"), "resnet50 takes images of 3 channels, and these have 1"),
     ],
 )
 def test_a_sweep_that_cannot_be_is_refused(options: SweepOptions, message: str, digits: ImageDataset) -> None:
     with pytest.raises(UsageError, match=message):
         plan_sweep(options, digits)
+
+
+def test_another_network_makes_another_sweep_of_other_trials(digits: ImageDataset, tmp_path: Path) -> None:
+    usual, named, other = (
+        plan_sweep(replace(OPTIONS, architecture=name), digits) for name in (None, "mlp", "cnn")
+    )  # fmt: skip
+    assert usual.spec == named.spec
+    assert usual.trials == named.trials
+    assert usual.spec.fingerprint() != other.spec.fingerprint()
+    assert {trial.architecture for trial in other.trials} == {"cnn"}
+    # A cnn is certified in smaller batches.
+    with store_with(tmp_path, digits) as store:
+        few, more = (estimate_sweep(store, tmp_path, digits, plan, workers=1, say=print) for plan in (usual, other))
+    assert few.passes == more.passes
+    # mlp: chunks of 50 and 10 images; of 264 votes each 12.9 and 2.6 batches of 1024, of 27 bases 1.3 and 0.3.
+    # cnn: chunks of ⌊10,000/264⌋ = 37 and 23 images, 19.1 and 11.9 batches of 512; of 50 and 10 images, 2.6 and 0.5.
+    assert (few.batches, more.batches) == (2 * (13 + 3) + 2 * (2 + 1), 2 * (20 + 12) + 2 * (3 + 1))
+    assert {speed.architecture for speed in more.speeds} == {"cnn"}
+
+
+@pytest.mark.slow
+def test_a_network_that_was_trained_is_not_taken_for_another(
+    digits: ImageDataset, tmp_path: Path, ray_nodes: str
+) -> None:
+    options = replace(OPTIONS, methods=("uniform",), seeds=(0,), epochs=1)
+    options = replace(options, certify=CertifyOptions(images="first:5", n_select=10, n_estimate=20))
+    usual, other = plan_sweep(options, digits), plan_sweep(replace(options, architecture="cnn"), digits)
+    with store_with(tmp_path, digits) as store:
+        run_sweep(store, tmp_path, digits, usual, workers=1, watcher=Listener())
+        assert untrained(store, tmp_path, usual.trials) == []
+        assert untrained(store, tmp_path, other.trials) == list(other.trials)
+        run_sweep(store, tmp_path, digits, other, workers=1, watcher=Listener())
+        again = Listener()
+        run_sweep(store, tmp_path, digits, other, workers=1, watcher=again)
+        assert again.lines == []
+        assert len(store.sealed_runs()) == 2
+        for network in ("mlp", "cnn"):
+            sought = Foreign(method="uniform", architecture=network)
+            [(found, _)] = choose_checkpoints(store, tmp_path, digits, sought, checkpoint=None)
+            assert found.header.architecture == network
 
 
 def test_a_sigma_that_leaves_dssn_one_split_is_refused(digits: ImageDataset) -> None:

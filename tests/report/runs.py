@@ -88,7 +88,7 @@ def a_run(
         images=spec.images,
         image_count=images,
         done=images,
-        recipe=recipe_of(spec, training_json or json.dumps({"epochs": 5, "seed": seed})),
+        recipe=recipe_of(spec, training_json or json.dumps({"architecture": "mlp", "epochs": 5, "seed": seed})),
         spec_json=spec.canonical_json(),
         source=None,
         notes=(),

@@ -184,7 +184,8 @@ def test_markdown_is_defused() -> None:
 
 
 def trial_json(epochs: int, seed: int) -> str:
-    return json.dumps({"epochs": epochs, "seed": seed, "measure": {"sigma": 0.5, "offsets_seed": seed}})
+    measure = {"sigma": 0.5, "offsets_seed": seed}
+    return json.dumps({"architecture": "mlp", "epochs": epochs, "seed": seed, "measure": measure})
 
 
 def test_seeds_of_two_training_recipes_are_two_rows() -> None:
@@ -195,7 +196,8 @@ def test_seeds_of_two_training_recipes_are_two_rows() -> None:
     ]
     board = board_of(*runs)
     assert [row.cells[0].configuration.seeds for row in board.groups[0].rows] == [(0, 1), (0, 1)]
-    assert [row.approach.variant.split(",")[0] for row in board.groups[0].rows] == ["3 epochs", "1 epochs"]
+    told = [row.approach.variant.rpartition(",")[0] for row in board.groups[0].rows]
+    assert told == ["mlp, 3 epochs", "mlp, 1 epochs"]
     (alone,) = board_of(*runs[:2]).groups[0].rows
     assert alone.approach.variant == ""
 
@@ -209,7 +211,7 @@ def test_runs_with_another_batch_size_are_not_averaged() -> None:
     runs = [
         replace(
             a_run([0.6], seed=seed, training_json=trial_json(5, seed), checkpoint=f"{seed}"),
-            recipe=json.dumps({"training": {"epochs": 5}, "votes": {"batch_size": size}}),
+            recipe=json.dumps({"training": {"architecture": "mlp", "epochs": 5}, "votes": {"batch_size": size}}),
         )
         for seed, size in ((0, 64), (1, 128))
     ]

@@ -28,6 +28,7 @@ SWEEP = SweepSpec(
     methods=("ssn",),
     dataset="digits",
     dataset_fingerprint=DIGITS.fingerprint,
+    architecture="mlp",
     sigmas=(0.5,),
     seeds=(0,),
     epochs=2,

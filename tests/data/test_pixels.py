@@ -1,0 +1,60 @@
+"""Pixels outside [0,1], wherever they come from."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from rsbench.data.dataset import ImageDataset, Pixels
+from rsbench.data.pixels import check_pixels
+from rsbench.errors import DataError
+from rsbench.jobs.sweep import training_data
+from rsbench.records import DatasetInfo, IntArray
+
+
+class Lazy(ImageDataset):
+    """Images that are made when they are asked for, as those of a folder: number 5 has a pixel of `value`."""
+
+    default_architecture = "mlp"
+    normalisation = ((0.5,), (0.25,))
+
+    def __init__(self, value: float) -> None:
+        self.info = DatasetInfo("lazy", "ab" * 32, images=8, classes=2, shape=(1, 2, 2), q=None)
+        self.labels_N = np.zeros(8, dtype=np.int64)
+        self._value = value
+
+    def _load(self, indices: Sequence[int]) -> Pixels:
+        pixels_NCHW = np.full((len(indices), 1, 2, 2), 0.5, dtype=np.float32)
+        pixels_NCHW[[index == 5 for index in indices], 0, 1, 0] = self._value
+        return pixels_NCHW
+
+    def training_set(self) -> tuple[Pixels, IntArray]:
+        return self._load(range(8)), self.labels_N
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(1.5, "1.5"), (255, "255.0"), (-1e-7, "-1e-07"), (np.inf, "inf"), (-np.inf, "-inf"), (np.nan, "nan")],
+)
+def test_an_image_is_refused_when_its_turn_comes(value: float, told: str) -> None:
+    data = Lazy(value)
+    assert data.pixels([7, 0, 4]).shape == (3, 1, 2, 2)
+    with pytest.raises(
+        DataError, match=rf"^lazy: image 5 has a pixel of {told}, and pixels must lie in \[0,1\]: divide"
+    ):
+        data.pixels([7, 0, 5, 4])
+    with pytest.raises(DataError, match=f"^lazy: train image 5 has a pixel of {told}, "):
+        training_data(data)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.0, 1e-45])
+def test_the_ends_are_inside(value: float) -> None:
+    assert Lazy(value).pixels([5]).shape == (1, 1, 2, 2)
+
+
+def test_every_byte_is_inside_where_q_is_255() -> None:
+    pixels_NCHW = np.arange(256, dtype=np.uint8).reshape(4, 1, 8, 8)
+    check_pixels(pixels_NCHW, 255, "image", range(4))
+    check_pixels(pixels_NCHW[:0], 1, "image", [])
+    with pytest.raises(DataError, match=r"^image 33 has a pixel of 171, and pixels must lie in 0\.\.170: let q"):
+        check_pixels(pixels_NCHW, 170, "image", [30, 31, 33, 32])
