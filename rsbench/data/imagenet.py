@@ -83,7 +83,8 @@ def _decode(file: Path) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(file) as photograph:
             image = photograph.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+    # A damaged header can promise more pixels than Pillow believes.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{file} cannot be decoded ({error}): replace the file") from error
     crop = center_crop(resize(image, [RESIZE]), [CROP])
     return np.asarray(crop, dtype=np.uint8).transpose(2, 0, 1)
