@@ -20,12 +20,13 @@ from tests.fixtures.thumbnails import make_network, make_tree, photograph
 class Accident:
     """Happens once `after` images are stored; 0: as soon as the run is claimed.
 
-    `exit_code`: of the command that meets it. `refuses`: whether that command says why in one line. `least`: images
-    that must be stored when it has ended, where that is known beforehand.
+    `exit_code`: of the command that meets it. `refuses`: whether that command says why in one line. `says`: some of
+    what it tells. `least`: images that must be stored when it has ended, where that is known beforehand.
     """
 
     exit_code: ClassVar[int] = 0
     refuses: ClassVar[bool] = False
+    says: ClassVar[str] = ""
 
     def __init__(self, stage: Stage, number: int, images: int) -> None:
         self.stage, self.number, self.after, self.least = stage, number, images, 0
@@ -93,6 +94,7 @@ class Interrupted(Accident):
 
     exit_code = 130
     refuses = True
+    says = "the same command resumes"
 
     def strike(self, driver: Driver) -> tuple[Driver, str]:
         driver.signal(signal.SIGINT)
@@ -101,6 +103,8 @@ class Interrupted(Accident):
 
 class ServerGone(Accident):
     """The PostgreSQL server, stopped until the driver has noticed it."""
+
+    says = "the database answers again"
 
     def location(self) -> str:
         name = f"point{self.number}"
@@ -120,6 +124,8 @@ class ServerGone(Accident):
 class FileLocked(Accident):
     """A SQLite file that another process holds until the driver has noticed it."""
 
+    says = "the database answers again"
+
     def strike(self, driver: Driver) -> tuple[Driver, str]:
         with closing(sqlite3.connect(self.database, timeout=30, isolation_level=None)) as another:
             another.execute("BEGIN IMMEDIATE")
@@ -132,6 +138,7 @@ class DiskFull(Accident):
 
     exit_code = 1
     refuses = True
+    says = "is the disk full"
 
     def strike(self, driver: Driver) -> tuple[Driver, str]:
         with suppress(ProcessLookupError):
@@ -144,6 +151,7 @@ class PhotographDamaged(Accident):
 
     exit_code = 2
     refuses = True
+    says = "cannot be decoded"
 
     def new_task(self) -> Task:
         tree, network = self.stage.folder / "photographs", self.stage.folder / "photographs.pt"
@@ -170,6 +178,7 @@ class ClassesWrong(Accident):
 
     exit_code = 2
     refuses = True
+    says = "does not fit mlp with 10 classes"
 
     def new_task(self) -> Task:
         self._file = self.stage.file(f"point{self.number}.safetensors", self.stage.checkpoint.content)
@@ -189,6 +198,7 @@ class NanReturned(Accident):
 
     exit_code = 2
     refuses = True
+    says = "the network returned NaN"
 
     def new_task(self) -> Task:
         self._image, self.after = self.after, 0
