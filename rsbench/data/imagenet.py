@@ -86,7 +86,8 @@ def _decode(file: Path) -> npt.NDArray[np.uint8]:
                 # Pillow would cut every value at 255.
                 raise ValueError(f"its mode {photograph.mode} has more than 8 bits a value, of which no scale is known")
             image = photograph.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+    # A damaged header can promise more pixels than Pillow believes.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
             f"{file} cannot be decoded ({error}): replace the file by a whole one in 8-bit grey or RGB"
         ) from error

@@ -2,19 +2,23 @@
 
 import os
 import signal
-import sqlite3
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
 from rsbench.data.dataset import ImageDataset
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import ClaimRecord
 from rsbench.specs import CertificationSpec
+from rsbench.store import tables as t
 from rsbench.store.store import Store
 from tests.fixtures.patience import wait_until
 from tests.fixtures.trained import store_with
@@ -26,21 +30,34 @@ CERTIFY = ["certify", "--dataset", "digits", "--method", "uniform", "--n", "1000
 class Drivers:
     """Driver processes on one store."""
 
-    def __init__(self, home: Path, ended: ExitStack) -> None:
-        self.database = home / "results.db"
+    def __init__(self, database: str, ended: ExitStack) -> None:
+        self.database = database
         self._ended = ended
 
     def start(self) -> subprocess.Popen[str]:
-        driver = subprocess.Popen([sys.executable, "-m", "rsbench", *CERTIFY], stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "rsbench", *CERTIFY, "--db", self.database]
+        driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self._ended.callback(end, driver)
         return driver
 
     def claim(self) -> ClaimRecord | None:
-        with Store.open_existing(str(self.database)) as store:
+        with Store.open_existing(self.database) as store:
             return next((store.details(run.id).claim for run in store.incomplete_runs()), None)
 
+    def claims(self) -> int:
+        """How many there are, alive or dead."""
+        with Store.open_existing(self.database) as store, store.engine.connect() as connection:
+            return int(connection.scalar(select(func.count()).select_from(t.run_claim)) or 0)
+
+    def set_claim(self, **values: Any) -> None:
+        """Change the claim. Raises OperationalError where somebody else holds its lock."""
+        with Store.open_existing(self.database) as store, store.engine.begin() as connection:
+            sqlite = connection.dialect.name == "sqlite"
+            connection.exec_driver_sql("PRAGMA busy_timeout = 100" if sqlite else "SET lock_timeout = 100")
+            connection.execute(t.run_claim.update().values(**values))
+
     def done(self) -> int:
-        with Store.open_existing(str(self.database)) as store:
+        with Store.open_existing(self.database) as store:
             return sum(run.done for run in store.incomplete_runs())
 
     def wait_for_claim(self, driver: subprocess.Popen[str]) -> None:
@@ -52,11 +69,8 @@ class Drivers:
         def stopped_without_lock() -> bool:
             driver.send_signal(signal.SIGSTOP)
             try:
-                with closing(sqlite3.connect(self.database, timeout=0.1, isolation_level=None)) as connection:
-                    connection.execute("BEGIN IMMEDIATE")
-                    connection.execute("UPDATE run_claim SET expires_at = 1.0")
-                    connection.execute("COMMIT")
-            except sqlite3.OperationalError:
+                self.set_claim(expires_at=1.0)
+            except OperationalError:
                 driver.send_signal(signal.SIGCONT)
                 return False
             return True
@@ -72,10 +86,10 @@ def end(driver: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture
-def drivers(home: Path, digits: ImageDataset, trained: dict[str, Checkpoint]) -> Iterator[Drivers]:
-    store_with(home, digits, trained["uniform"]).close()
+def drivers(home: Path, database: str, digits: ImageDataset, trained: dict[str, Checkpoint]) -> Iterator[Drivers]:
+    store_with(home, digits, trained["uniform"], database=database).close()
     with ExitStack() as ended:
-        yield Drivers(home, ended)
+        yield Drivers(database, ended)
 
 
 @pytest.mark.slow
@@ -98,8 +112,28 @@ def test_of_two_drivers_started_at_once_one_works_and_a_killed_one_blocks_nobody
     again.send_signal(signal.SIGINT)
     again.communicate()
     assert again.returncode == 130
-    with closing(sqlite3.connect(drivers.database)) as connection:
-        assert connection.execute("SELECT * FROM run_claim").fetchall() == []
+    assert drivers.claims() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_driver_that_died_on_another_machine_blocks_others_until_its_claim_expires(drivers: Drivers) -> None:
+    dead = drivers.start()
+    wait_until(lambda: drivers.done() > 0)
+    end(dead)
+    # Nobody here can see whether a process of that machine runs.
+    drivers.set_claim(holder=func.replace(t.run_claim.c.holder, socket.gethostname(), "elsewhere"))
+    refused = drivers.start()
+    _, told = refused.communicate()
+    assert refused.returncode == 3
+    assert told.splitlines()[-1].startswith("rsbench: run ")
+    assert f"is being certified by process {dead.pid} on elsewhere since" in told
+    done = drivers.done()
+
+    drivers.set_claim(expires_at=1.0)
+    again = drivers.start()
+    drivers.wait_for_claim(again)
+    wait_until(lambda: drivers.done() > done)
 
 
 @pytest.mark.slow
@@ -107,7 +141,7 @@ def test_a_driver_that_was_stopped_until_another_took_its_run_writes_nothing_mor
     stopped = drivers.start()
     wait_until(lambda: drivers.done() > 0)
     drivers.stop(stopped)
-    with Store.open_existing(str(drivers.database)) as store:
+    with Store.open_existing(drivers.database) as store:
         [run] = store.incomplete_runs()
         store.open_run(CertificationSpec.from_json(run.spec_json), image_count=445)
         stopped.send_signal(signal.SIGCONT)

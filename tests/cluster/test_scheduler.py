@@ -2,8 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,14 +10,15 @@ from ray._private.state import actors  # the public list needs Ray's dashboard
 
 from rsbench.certification.plan import cut
 from rsbench.certification.work import CertificationWork
-from rsbench.cluster.scheduler import LoadPixels, vote_counting
-from rsbench.data.dataset import ImageDataset, Pixels
+from rsbench.cluster.scheduler import vote_counting
+from rsbench.data.dataset import ImageDataset
 from rsbench.errors import CheckpointError, IncompleteError
 from rsbench.models.architectures import Normalized, build_backbone
 from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
-from rsbench.records import Chunk, ChunkVotes
+from rsbench.records import ChunkVotes
 from rsbench.specs import MeasureSpec
 from rsbench.votes_format import encode_votes
+from tests.fixtures.poison import PoisonedImages
 from tests.fixtures.trained import spec_for
 
 
@@ -114,22 +114,5 @@ def test_a_chunk_that_kills_its_worker_three_times_stops_the_run_and_keeps_the_r
     chunks = cut(work.spec)
     finished: list[ChunkVotes] = []
     with vote_counting(1, "cpu") as count, pytest.raises(IncompleteError, match="images 16 to 23 failed 3 times"):
-        finished.extend(count(work, chunks, poisoned(digits, chunks[2])))
+        finished.extend(count(work, chunks, PoisonedImages(digits, 17).pixels))
     assert [counted.chunk.number for counted in finished][:2] == [0, 1]
-
-
-def poisoned(digits: ImageDataset, chunk: Chunk) -> LoadPixels:
-    """Loads images, but for one chunk something whose unpickling kills the process that receives it."""
-
-    def load(indices: Sequence[int]) -> Pixels:
-        pixels: Pixels = digits.pixels(indices)
-        return cast(Pixels, Poison()) if tuple(indices) == chunk.indices else pixels
-
-    return load
-
-
-class Poison:
-    """Ends the process that unpickles it."""
-
-    def __reduce__(self) -> tuple[object, tuple[int]]:
-        return os._exit, (1,)

@@ -27,9 +27,11 @@ def address(run: RunRecord, **asked: str) -> str:
     return f"/recertify?run={run.fingerprint[:12]}{asks}"
 
 
-def numbers(page: Page) -> list[list[str]]:
-    rows = page.locator("[data-testid=stTable] tbody tr").all()
-    return [[" ".join(text.split()) for text in row.locator("td").all_inner_texts()] for row in rows]
+def expect_numbers(page: Page, rows: list[list[str]]) -> None:
+    """Waits for them: Streamlit draws the table when it has drawn what stands above it."""
+    expect(page.locator("[data-testid=stTable] tbody tr")).to_have_count(len(rows))
+    cells = page.locator("[data-testid=stTable] tbody td")
+    expect(cells).to_have_text([cell for row in rows for cell in row], use_inner_text=True)
 
 
 def expected(store: Path, run: RunRecord, certificate: str, **asked: float) -> list[list[str]]:
@@ -54,7 +56,7 @@ def test_it_begins_with_what_the_run_declared(open_page: Open, everything: Path)
     page = open_page(address(run), everything)
     expect(page.get_by_text("This is the curve that the run declared itself")).to_be_visible()
     expect(page.locator("[data-testid=stVegaLiteChart]")).to_have_count(1)
-    assert numbers(page) == expected(everything, run, "lee")
+    expect_numbers(page, expected(everything, run, "lee"))
     expect(page.get_by_text("box-image looks at the pixels of the images")).to_be_visible()
     expect(command(page)).to_have_count(0)
 
@@ -66,7 +68,7 @@ def test_another_theorem_is_declared_and_the_command_would_keep_it(open_page: Op
     expect(page.get_by_text("choosing the theorem costs nothing")).to_be_visible()
     expect(command(page)).to_contain_text(f"rsbench recertify {run.fingerprint[:12]} --certificate box-log --db")
     expect(page).to_have_url(re.compile(f"certificate-{run.fingerprint[:8]}=box-log"))
-    assert numbers(page) == expected(everything, run, "box-log")
+    expect_numbers(page, expected(everything, run, "box-log"))
 
 
 def test_other_bounds_are_exploratory_and_the_address_brings_them_back(open_page: Open, everything: Path) -> None:
@@ -79,11 +81,11 @@ def test_other_bounds_are_exploratory_and_the_address_brings_them_back(open_page
     page.keyboard.press("ArrowLeft")
     expect(command(page)).to_contain_text("--n 100 --alpha 0.002")
     expect(page).to_have_url(re.compile(f"alpha-{run.fingerprint[:8]}=0.002"))
-    shown = numbers(page)
-    assert shown == expected(everything, run, "lee", n=100, alpha=0.002)
+    shown = expected(everything, run, "lee", n=100, alpha=0.002)
+    expect_numbers(page, shown)
     again = open_page(page.url[page.url.index("/recertify") :], everything)
     expect(command(again)).to_contain_text("--n 100 --alpha 0.002")
-    assert numbers(again) == shown
+    expect_numbers(again, shown)
 
 
 def test_another_run_begins_with_its_own(open_page: Open, everything: Path) -> None:
@@ -147,6 +149,7 @@ def test_nothing_is_wider_than_the_window(open_page: Open, everything: Path, wid
     expect(command(page)).to_be_visible()
     drawn = "[data-testid=stTable] table, [data-testid=stVegaLiteChart] :is(canvas, svg), [data-testid=stCode]"
     page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg)").first.wait_for()
+    page.locator("[data-testid=stTable] table").first.wait_for()
     widest = "(found) => Math.max(...found.map((element) => element.getBoundingClientRect().right))"
     assert page.locator(drawn).evaluate_all(widest) <= width
     assert page.locator("[data-testid=stMain]").evaluate("(main) => main.scrollWidth") <= width

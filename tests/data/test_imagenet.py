@@ -128,8 +128,18 @@ def test_an_empty_class_is_refused(copy: Path) -> None:
         ImageNet(copy)
 
 
+def enormous() -> bytes:
+    """A photograph whose header says 65,535 pixels each way (after FFC0: a length, the bits, height, width)."""
+    content = bytearray(picture(1, (300, 280), "JPEG"))
+    size = content.index(b"\xff\xc0") + 5
+    content[size : size + 4] = b"\xff" * 4
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"no photograph", picture(1, (300, 280), "JPEG")[:2000], b"\x89PNG\r\n\x1a\n"]
+    "content",
+    [b"", b"no photograph", picture(1, (300, 280), "JPEG")[:2000], b"\x89PNG\r\n\x1a\n", enormous()],
+    ids=["empty", "text", "cut", "begun", "enormous"],
 )
 def test_a_photograph_that_cannot_be_decoded_is_named(copy: Path, content: bytes) -> None:
     file = copy / "val" / SECOND / "a.png"
