@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from rsbench.certification.plan import cut
@@ -66,7 +67,8 @@ def verify_run(
     watcher.begin("verifying", images, "images")
     try:
         with vote_counting(min(workers, len(chunks)), spec.device) as count:
-            for counted in count(CertificationWork(spec, dataset.info, checkpoint), chunks, dataset.pixels):
+            work = CertificationWork(spec, dataset.info, checkpoint)
+            for counted in chain.from_iterable(count(work, chunks, dataset.pixels)):
                 device = counted.device
                 for index, content in zip(
                     counted.chunk.indices, encode_votes(counted.votes.counts_NRK), strict=True

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import cast
 
 import pytest
@@ -26,11 +27,11 @@ def work_for(checkpoint: Checkpoint, dataset: ImageDataset) -> CertificationWork
     return CertificationWork(spec_for(checkpoint, dataset.info), dataset.info, checkpoint)
 
 
-def stored_votes(counted: Iterator[ChunkVotes]) -> dict[int, bytes]:
+def stored_votes(counted: Iterable[Sequence[ChunkVotes]]) -> dict[int, bytes]:
     """The votes of each image as the store keeps them."""
     return {
         index: encode_votes(chunk_votes.votes.counts_NRK)[i]
-        for chunk_votes in counted
+        for chunk_votes in chain.from_iterable(counted)
         for i, index in enumerate(chunk_votes.chunk.indices)
     }
 
@@ -70,7 +71,7 @@ def test_killing_an_actor_changes_nothing(trained: dict[str, Checkpoint], digits
         counted = count(work, cut(work.spec), digits.pixels)
         first = next(counted)
         os.kill(voting_process(), signal.SIGKILL)
-        survived = stored_votes(iter([first, *counted]))
+        survived = stored_votes([first, *counted])
     assert survived == undisturbed
 
 
@@ -114,7 +115,7 @@ def test_a_chunk_that_kills_its_worker_three_times_stops_the_run_and_keeps_the_r
     chunks = cut(work.spec)
     finished: list[ChunkVotes] = []
     with vote_counting(1, "cpu") as count, pytest.raises(IncompleteError, match="images 16 to 23 failed 3 times"):
-        finished.extend(count(work, chunks, poisoned(digits, chunks[2])))
+        finished.extend(chain.from_iterable(count(work, chunks, poisoned(digits, chunks[2]))))
     assert [counted.chunk.number for counted in finished][:2] == [0, 1]
 
 
