@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, Row, Select, func, select
-from sqlalchemy.exc import IntegrityError
 
 from rsbench.errors import StoreError
 from rsbench.records import ImageColumns
@@ -18,7 +17,12 @@ from rsbench.store.tables import image_result
 _AT_ONCE = 10_000
 _NAMES = tuple(column.name for column in image_result.columns)
 # SQLAlchemy's own way from dictionaries to executemany costs three times as much as the insertion.
-_INSERT = f"INSERT INTO image_result ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608 - names of the schema
+_INSERT = (
+    f"INSERT INTO image_result ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))}) "  # noqa: S608 - names of the schema
+    "ON CONFLICT DO NOTHING"
+)
+# A row of the table.
+_Image = tuple[Any, ...]
 
 
 def add_images(connection: Connection, run_id: int, images: ImageColumns) -> int:
@@ -27,15 +31,25 @@ def add_images(connection: Connection, run_id: int, images: ImageColumns) -> int
     The caller holds the run in this transaction, so that nobody else adds to it until the transaction ends.
     Raises StoreError, and names both rows, when another one is there under the key of one of them.
     """
+    # That one is there already is so rare that nobody asks before: chunks of a run end in any order, and to read what
+    # lies between them would take longer than to write them.
     rows = list(_rows(run_id, images))
+    if connection.dialect.name == "postgresql":
+        return _copy(connection, run_id, rows)
+    # A savepoint would be gone where the disk is full, and with it what the database said of that.
+    added = connection.exec_driver_sql(_INSERT, rows).rowcount if rows else 0
+    if added < len(rows):
+        _missing(connection, run_id, rows)
+    return added
+
+
+def _copy(connection: Connection, run_id: int, rows: list[_Image]) -> int:
     try:
-        # That one is there already is so rare that nobody asks: chunks of a run end in any order, and to read what lies
-        # between them would take longer than to write them.
         with connection.begin_nested():
-            _insert(connection, rows)
-    except (IntegrityError, UniqueViolation):
-        rows = _missing(connection, run_id, images)
-        _insert(connection, rows)
+            copy_in(connection, image_result, rows)
+    except UniqueViolation:
+        rows = _missing(connection, run_id, rows)
+        copy_in(connection, image_result, rows)
     return len(rows)
 
 
@@ -86,7 +100,7 @@ def _columns(rows: Sequence[Row[*tuple[Any, ...]]], *, with_votes: bool) -> Imag
     )
 
 
-def _rows(run_id: int, images: ImageColumns) -> Iterator[tuple[Any, ...]]:
+def _rows(run_id: int, images: ImageColumns) -> Iterator[_Image]:
     """The images as rows of the table, in the order of its columns."""
     count = len(images)
     return zip(
@@ -101,20 +115,10 @@ def _rows(run_id: int, images: ImageColumns) -> Iterator[tuple[Any, ...]]:
     )
 
 
-def _insert(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    if rows and connection.dialect.name == "postgresql":
-        copy_in(connection, image_result, rows)
-    elif rows:
-        connection.exec_driver_sql(_INSERT, rows)
-
-
-def _missing(connection: Connection, run_id: int, images: ImageColumns) -> list[tuple[Any, ...]]:
+def _missing(connection: Connection, run_id: int, rows: list[_Image]) -> list[_Image]:
     """The rows of images that are not there yet. Raises StoreError as `add_images` does."""
-    rows = list(_rows(run_id, images))
-    image, first, last = image_result.c, int(images.index_N.min()), int(images.index_N.max())
-    there = select(image_result).where(image.run_id == run_id, image.image_index.between(first, last))
-    wanted = set(images.index_N.tolist())
-    # Chunks of a run end in any order: many others may lie between them.
+    image, wanted = image_result.c, {row[1] for row in rows}
+    there = select(image_result).where(image.run_id == run_id, image.image_index.between(min(wanted), max(wanted)))
     streamed = connection.execute(there.execution_options(yield_per=1000))
     found = {row.image_index: tuple(row) for row in streamed if row.image_index in wanted}
     for row in rows:
@@ -126,7 +130,7 @@ def _missing(connection: Connection, run_id: int, images: ImageColumns) -> list[
     return [row for row in rows if row[1] not in found]
 
 
-def _told(row: tuple[Any, ...], other: tuple[Any, ...]) -> str:
+def _told(row: _Image, other: _Image) -> str:
     """What differs from another row."""
     return ", ".join(
         f"{name} {value.hex() if isinstance(value, bytes) else value}"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rsbench.certification.results import certify_chunks
+from rsbench.certification.results import by_device, certify_chunks
 from rsbench.records import Chunk, ChunkVotes, Votes
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.votes_format import decode_votes
@@ -66,6 +66,21 @@ def test_votes_that_were_not_asked_for_are_refused(changes: dict[str, Any], comp
 def test_votes_for_classes_that_the_data_set_has_not_are_refused() -> None:
     with pytest.raises(ValueError, match="votes of 4 classes, and the data set has 10"):
         certify_chunks(spec(), replace(INFO, classes=10), LABELS_N, [COUNTED])
+
+
+@pytest.mark.parametrize("method", ["cohen", "uniform", "ssn"])
+def test_the_rows_of_an_image_are_the_same_whichever_chunks_come_with_its_own(method: str) -> None:
+    other = replace(COUNTED, chunk=Chunk(0, (1, 2, 3)), votes=Votes(COUNTS_NRK[::-1], (100, 250)))
+    together = certify_chunks(spec(method), INFO, LABELS_N, [COUNTED, other])
+    apart = [certify_chunks(spec(method), INFO, LABELS_N, [one]) for one in (COUNTED, other)]
+    for name in ("index_N", "label_N", "predicted_N", "radius_N"):
+        assert getattr(together, name).tolist() == [value for rows in apart for value in getattr(rows, name)]
+    assert together.votes == (apart[0].votes or ()) + (apart[1].votes or ())
+
+
+def test_chunks_are_told_apart_by_the_device_that_voted_on_them() -> None:
+    elsewhere = replace(COUNTED, device="another")
+    assert list(by_device([COUNTED, elsewhere, COUNTED])) == [("another", [elsewhere]), ("cpu", [COUNTED, COUNTED])]
 
 
 def test_an_enumerated_run_never_abstains() -> None:

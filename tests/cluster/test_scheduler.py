@@ -2,10 +2,12 @@
 
 import os
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from ray._private.state import actors  # the public list needs Ray's dashboard
@@ -20,6 +22,7 @@ from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
 from rsbench.records import Chunk, ChunkVotes
 from rsbench.specs import MeasureSpec
 from rsbench.votes_format import encode_votes
+from tests.benchmarks.stub_actors import stub_actors
 from tests.fixtures.trained import spec_for
 
 
@@ -79,6 +82,31 @@ def voting_process() -> int:
     """The process of a voting actor that is alive, by Ray's own account."""
     alive = [a for a in actors().values() if a["ActorClassName"] == "VotingActor" and a["State"] == "ALIVE"]
     return int(alive[-1]["Pid"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 7])
+def test_many_actors_get_every_chunk_once_and_no_more_than_they_hold(
+    size: int, trained: dict[str, Checkpoint], digits: ImageDataset, ray_nodes: str
+) -> None:
+    """What finished together comes together; a chunk is made when there is an actor for it."""
+    work = work_for(trained["uniform"], digits)
+    work = replace(work, spec=work.spec.model_copy(update={"images": "0:3000:1", "chunk_images": size}))
+    made, stored = 0, list[int]()
+
+    def chunks() -> Iterator[Chunk]:
+        nonlocal made
+        for chunk in cut(work.spec):
+            made += 1
+            yield chunk
+
+    with stub_actors(64, "cpu") as count:
+        for together in count(work, chunks(), lambda indices: np.zeros((len(indices), 1, 8, 8), np.uint8)):
+            # Two for each actor that are in flight, and one that tells that there is more to do.
+            assert made <= len(stored) + 2 * 64 + 1
+            assert 1 <= len(together) <= max(1, 500 // size)
+            stored += [counted.chunk.number for counted in together]
+    assert sorted(stored) == list(range(len(cut(work.spec))))
 
 
 @pytest.mark.slow
