@@ -142,10 +142,11 @@ class _Pool:
             finished, _ = ray.wait(refs, num_returns=1)
         if at_most > 1:
             finished, _ = ray.wait(refs, num_returns=min(at_most, len(refs)), timeout=0)
-        answered = [ref for ref in finished if ref in self._starting]
-        for ref in answered:
-            self._answered(ref)
-        return [ref for ref in finished if ref not in answered]
+        counted = [ref for ref in finished if ref not in self._starting]
+        for ref in finished:
+            if ref in self._starting:
+                self._answered(ref)
+        return counted
 
     def _call(self, number: int) -> None:
         self._starting[self._actors[number].ready.remote()] = number

@@ -186,12 +186,13 @@ def lines(measured: Measured) -> Iterator[tuple[str, str]]:
         yield f"{part}: share of the time, processor µs an image", f"{100 * share:.1f} %, {1e6 * spent:.1f}"
     yield "seal: s", f"{measured.sealing:.1f}"
     for tenth, (_, memory) in enumerate(measured.memory):
-        yield f"MB after {tenth} of {LOOKS} parts", f"{memory:.0f}"
+        yield f"MB after {tenth}/{LOOKS} of the images", f"{memory:.0f}"
     yield "MB at most, the seal included", f"{measured.peak:.0f}"
 
 
 def measured_apart(database: str, images: int, chunk: int) -> Measured:
     """The same in a process of its own, with a memory of its own."""
+    print(f"{images:,} images on {database}, in chunks of {chunk}", file=sys.stderr, flush=True)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(measure, database, images, chunk).result()
 
