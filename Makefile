@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check picture schema benchmark benchmark-store benchmark-engine clean
+.PHONY: install demo test check picture schema benchmark benchmark-store benchmark-engine benchmark-scale clean
 
 install: .venv/installed
 
@@ -47,6 +47,10 @@ benchmark-store: install
 # Votes per second, against one image at a time as released code certifies it.
 benchmark-engine: install
 	$(BIN)/python -m tests.benchmarks.engine
+
+# Image results per second through the driver of 256 actors, and its memory over a million images.
+benchmark-scale: install
+	$(BIN)/python -m tests.benchmarks.scale
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -60,12 +60,16 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False)
 class ChunkVotes:
-    """The votes of a chunk, its images in the chunk's order, the seconds that they took, and on what."""
+    """The votes of a chunk, its images in the chunk's order, the seconds that they took, and on what.
+
+    They are of all its batches, or of so many of them: the votes of all parts add up to those of the chunk.
+    """
 
     chunk: Chunk
     votes: Votes
     seconds: float
     device: str
+    batches: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,8 @@
 """How a run is cut: chunks of images, batches of their noisy copies, prefixes of votes."""
 
 import math
+from collections.abc import Sequence
+from typing import overload
 
 from rsbench.data.subset import indices_of
 from rsbench.records import Chunk
@@ -34,11 +36,31 @@ def default_chunk_images(batch_size: int, passes_per_image: int) -> int:
     return max(1, min(_MOST_IMAGES, _BATCHES * batch_size // passes_per_image))
 
 
-def cut(spec: CertificationSpec) -> list[Chunk]:
-    """All chunks of a run, in order: they depend on the spec alone, never on workers or on what is missing."""
-    indices = indices_of(spec.images)
-    size = spec.chunk_images
-    return [Chunk(number, indices[i : i + size]) for number, i in enumerate(range(0, len(indices), size))]
+class Chunks(Sequence[Chunk]):
+    """All chunks of a run, in order: each is made when it is asked for, as a run may have a million."""
+
+    def __init__(self, indices: Sequence[int], size: int) -> None:
+        self._indices, self._size = indices, size
+
+    def __len__(self) -> int:
+        return -(-len(self._indices) // self._size)
+
+    @overload
+    def __getitem__(self, which: int) -> Chunk: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[Chunk]: ...
+    def __getitem__(self, which: int | slice) -> Chunk | list[Chunk]:
+        numbers = range(len(self))[which]
+        return self._chunk(numbers) if isinstance(numbers, int) else [self._chunk(number) for number in numbers]
+
+    def _chunk(self, number: int) -> Chunk:
+        start = number * self._size
+        return Chunk(number, tuple(self._indices[start : start + self._size]))
+
+
+def cut(spec: CertificationSpec) -> Chunks:
+    """All chunks of a run: they depend on the spec alone, never on workers or on what is missing."""
+    return Chunks(indices_of(spec.images), spec.chunk_images)
 
 
 def batches_of(spec: CertificationSpec, images: int) -> int:

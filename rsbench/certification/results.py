@@ -1,6 +1,9 @@
 """Votes → the rows of a run, through the certificate that the run declared."""
 
 import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 
@@ -11,26 +14,36 @@ from rsbench.theory.certificate import ImageFacts, check_votes
 from rsbench.votes_format import encode_votes
 
 
-def certify_chunk(spec: CertificationSpec, info: DatasetInfo, labels_N: IntArray, counted: ChunkVotes) -> ImageColumns:
-    """The rows of a chunk, in its order. `labels_N`: the labels of the whole data set.
+def by_device(counted: Sequence[ChunkVotes]) -> Iterator[tuple[str, list[ChunkVotes]]]:
+    """The chunks that each device has voted on."""
+    for device, chunks in groupby(sorted(counted, key=attrgetter("device")), key=attrgetter("device")):
+        yield device, list(chunks)
 
+
+def certify_chunks(
+    spec: CertificationSpec, info: DatasetInfo, labels_N: IntArray, counted: Sequence[ChunkVotes]
+) -> ImageColumns:
+    """The rows of some chunks, in their order. `labels_N`: the labels of the whole data set.
+
+    An image's row is the same whichever chunks come with its own.
     Raises ValueError when the votes are not those that the specification asked for.
     """
-    votes = counted.votes
+    counts_NRK = np.concatenate([one.votes.counts_NRK for one in counted])
+    selection_NK, estimation_NK = counts_NRK[:, 0], counts_NRK[:, -1]
     drawn = spec.passes_per_image if spec.budget is None else spec.budget.n_estimate
-    check_votes(votes.estimation_NK, n=drawn, classes=info.classes)
+    check_votes(estimation_NK, n=drawn, classes=info.classes)
     verdicts = CERTIFICATES[spec.certificate].certify(
-        votes.selection_NK,
-        votes.estimation_NK,
+        selection_NK,
+        estimation_NK,
         spec.measure,
         failure_probability=None if spec.budget is None else spec.budget.failure_probability,
         images=ImageFacts(q=info.q, dims=math.prod(info.shape)),
     )
-    index_N = np.array(counted.chunk.indices, dtype=np.int64)
+    index_N = np.array([index for one in counted for index in one.chunk.indices], dtype=np.int64)
     return ImageColumns(
         index_N=index_N,
         label_N=labels_N[index_N],
         predicted_N=np.where(verdicts.abstained_N, -1, verdicts.predicted_N),
         radius_N=verdicts.radius_N,
-        votes=tuple(encode_votes(votes.counts_NRK)),
+        votes=tuple(encode_votes(counts_NRK)),
     )

@@ -1,6 +1,7 @@
 """A chunk of images → votes. Shapes: N images, R vote rows, K classes, B rows of a batch, C×H×W an image."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -43,11 +44,12 @@ class VoteCounter:
         an image does not suit the measure.
         """
         started = time.perf_counter()
+        chosen = range(batches_of(self._spec, len(chunk.indices))) if batches is None else batches
         plan = RowPlan(self._spec, len(chunk.indices), self.device)
         ballot = Ballot(self.network, tallies=plan.tallies, classes=self._info.classes, device=self.device)
         images_NCHW, index_N = self.images(chunk, pixels_NCHW)
         try:
-            for batch in range(batches_of(self._spec, len(chunk.indices))) if batches is None else batches:
+            for batch in chosen:
                 ballot.cast(*self.batch(images_NCHW, index_N, plan, batch))
             counts_TK = ballot.count()
         except torch.OutOfMemoryError as error:
@@ -64,7 +66,7 @@ class VoteCounter:
         counts_NRK[:, 1:] = np.cumsum(counts_NRK[:, 1:], axis=1)
         seconds = time.perf_counter() - started
         votes = Votes(counts_NRK, spec_prefixes(self._spec))
-        return ChunkVotes(chunk, votes, seconds, describe_device(self._spec.device))
+        return ChunkVotes(chunk, votes, seconds, describe_device(self._spec.device), len(chosen))
 
     def images(self, chunk: Chunk, pixels_NCHW: Pixels) -> tuple[Tensor, Tensor]:
         """The images of a chunk as the measure takes them, and their indices, both on the device.
@@ -87,6 +89,21 @@ class VoteCounter:
             return self._measure.copies(x_BCHW, rows.copy_B), rows.tally_B
         random = KeyedRandom(self._spec.seed, rows.stage_B, index_N[rows.position_B], rows.copy_B)
         return self._measure.perturb(x_BCHW, random), rows.tally_B
+
+
+def added_up(parts: Sequence[ChunkVotes]) -> ChunkVotes:
+    """The votes of a chunk, of parts that hold each of its batches once."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    counts_NRK = np.sum([part.votes.counts_NRK for part in parts], axis=0)
+    return ChunkVotes(
+        first.chunk,
+        Votes(counts_NRK, first.votes.prefixes),
+        sum(part.seconds for part in parts),
+        " and ".join(sorted({part.device for part in parts})),
+        sum(part.batches for part in parts),
+    )
 
 
 def _check_noise(work: CertificationWork) -> None:

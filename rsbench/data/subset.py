@@ -1,5 +1,6 @@
 """Which images of a data set are certified, and the canonical text of that choice."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +36,11 @@ def canonical(indices: tuple[int, ...]) -> str:
     return ",".join(map(str, indices))
 
 
-def indices_of(canonical_text: str) -> tuple[int, ...]:
-    """The indices of a canonical text."""
+def indices_of(canonical_text: str) -> Sequence[int]:
+    """The indices of a canonical text: a range where they are a progression, which takes no memory."""
     if ":" in canonical_text:
         start, stop, step = map(int, canonical_text.split(":"))
-        return tuple(range(start, stop, step))
+        return range(start, stop, step)
     return tuple(map(int, canonical_text.split(",")))
 
 

@@ -148,11 +148,11 @@ def _measure(
 
 
 def duration(spec: CertificationSpec, speed: Speed, workers: int) -> Duration:
-    """Of a whole run on that many workers; a chunk is one worker's."""
+    """Of a whole run on that many workers, which share its batches."""
     chunks = cut(spec)
     votes = _votes(spec)
     seconds = votes / speed.full
-    busy = max(1, min(workers, len(chunks)))
+    busy = max(1, min(workers, batches(spec, chunks)))
     return Duration(
         images=sum(len(chunk.indices) for chunk in chunks),
         votes=votes,

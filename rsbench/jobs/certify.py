@@ -1,15 +1,15 @@
 """Certification from end to end: which runs, what is missing of them, votes, results, seal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from rsbench.certification.plan import cut, default_chunk_images
-from rsbench.certification.results import certify_chunk
+from rsbench.certification.plan import batches_of, cut, default_chunk_images
+from rsbench.certification.results import by_device, certify_chunks
 from rsbench.certification.work import CertificationWork
-from rsbench.cluster.scheduler import CountChunks, LoadPixels, vote_counting
+from rsbench.cluster.scheduler import CountChunks, Counting, LoadPixels, vote_counting
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import canonical, choose_images, indices_of
 from rsbench.errors import UsageError
@@ -187,9 +187,11 @@ def choose_checkpoints(
 
 
 def run_certification(
-    store: Store, dataset: ImageDataset, planned: Sequence[PlannedRun], *, workers: int, watcher: Watcher
-) -> list[FinishedRun]:
-    """Certify what is missing of each run and seal it. The driver alone writes, one transaction a chunk.
+    store: Store, dataset: ImageDataset, planned: Sequence[PlannedRun], *, workers: int, watcher: Watcher,
+    counting: Counting = vote_counting,
+) -> list[FinishedRun]:  # fmt: skip
+    """Certify what is missing of each run and seal it. The driver alone writes: a transaction for all chunks that have
+    finished meanwhile.
 
     A database that is gone for some minutes is waited for.
     Raises IncompleteError, also where another process is at work on one of them, StoreError or KeyboardInterrupt with
@@ -199,12 +201,14 @@ def run_certification(
     with store.keeping_claims():
         # All are claimed before the first is begun: whose run is taken learns it now, not after hours.
         opened = [(plan, _open(store, dataset, plan)) for plan in planned]
-        missing = sum(len(indices_of(plan.spec.images)) - len(run.done) for plan, run in opened)
+        images = [len(indices_of(plan.spec.images)) - len(run.done) for plan, run in opened]
+        missing = sum(images)
+        batches = sum(batches_of(plan.spec, count) for (plan, _), count in zip(opened, images, strict=True))
         if missing == 0:
             return [_finish(store, dataset, plan, run, _nothing_missing, watcher) for plan, run in opened]
         watcher.begin("certifying", missing, "images")
         try:
-            with vote_counting(min(workers, missing), planned[0].spec.device) as count:
+            with counting(min(workers, batches), planned[0].spec.device) as count:
                 return [_finish(store, dataset, plan, run, count, watcher) for plan, run in opened]
         finally:
             watcher.end()
@@ -229,25 +233,30 @@ def _finish(
     store: Store, dataset: ImageDataset, plan: PlannedRun, run: OpenRun, count: CountChunks, watcher: Watcher
 ) -> FinishedRun:
     """Bring one run, as it was opened, to its seal."""
-    spec, header, chunks = plan.spec, plan.checkpoint.header, cut(plan.spec)
+    spec, header = plan.spec, plan.checkpoint.header
     if run.sealed:
         return FinishedRun(spec, 0)
     # A chunk is written whole, so its first image tells whether it is done.
-    missing = [chunk for chunk in chunks if chunk.indices[0] not in run.done]
+    missing = (chunk for chunk in cut(spec) if chunk.indices[0] not in run.done)
     work = CertificationWork(spec, dataset.info, plan.checkpoint)
     label = f"{spec.method} sigma {spec.measure.sigma:g} seed {header.seed if header.seed is not None else spec.seed}"
     tally = Tally(spec)
     if run.done:
         tally.add(patiently(partial(store.image_columns, run.id), watcher))
     devices = {made.device for made in store.details(run.id).provenances} if run.done else set()
-    for counted in count(work, missing, dataset.pixels):
-        devices.add(counted.device)
-        _check_one_kind(spec, counted.chunk, devices)
-        images = certify_chunk(spec, dataset.info, dataset.labels_N, counted)
-        where = provenance(counted.device)
-        patiently(partial(store.write_chunk, run.id, images, seconds=counted.seconds, provenance=where), watcher)
-        tally.add(images)
-        watcher.advance(len(counted.chunk.indices), f"{label}: {tally}")
+    done = 0
+    for finished in count(work, missing, dataset.pixels):
+        for device, counted in by_device(finished):
+            devices.add(device)
+            _check_one_kind(spec, counted[0].chunk, devices)
+            images = certify_chunks(spec, dataset.info, dataset.labels_N, counted)
+            seconds = sum(one.seconds for one in counted)
+            patiently(
+                partial(store.write_chunk, run.id, images, seconds=seconds, provenance=provenance(device)), watcher
+            )
+            tally.add(images)
+            done += len(images)
+            watcher.advance(len(images), f"{label}: {tally}")
 
     def seal() -> None:
         # It may have been sealed by a try whose answer was lost.
@@ -255,7 +264,7 @@ def _finish(
             store.seal(run.id)
 
     patiently(seal, watcher)
-    return FinishedRun(spec, sum(len(chunk.indices) for chunk in missing))
+    return FinishedRun(spec, done)
 
 
 def _check_one_kind(spec: CertificationSpec, chunk: Chunk, devices: set[str]) -> None:
@@ -267,7 +276,9 @@ def _check_one_kind(spec: CertificationSpec, chunk: Chunk, devices: set[str]) ->
         )
 
 
-def _nothing_missing(work: CertificationWork, chunks: Sequence[Chunk], load: LoadPixels) -> Iterator[ChunkVotes]:
+def _nothing_missing(
+    work: CertificationWork, chunks: Iterable[Chunk], load: LoadPixels
+) -> Iterator[Sequence[ChunkVotes]]:
     """Counts nothing, for runs of which no image is missing: no worker has to start."""
     return iter(())
 

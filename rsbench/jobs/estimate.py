@@ -61,7 +61,7 @@ def estimate_runs(
     return _estimate(store, home, dataset, _asked(planned), workers, say, trials=0, epochs=0)
 
 
-def missing_chunks(store: Store, spec: CertificationSpec) -> list[Chunk]:
+def missing_chunks(store: Store, spec: CertificationSpec) -> Sequence[Chunk]:
     """What the store does not have of a run; nothing is written."""
     known = store.find_run(spec.fingerprint())
     if known is None:

@@ -29,11 +29,11 @@ class KnownSpeed:
     told: str
 
     def seconds(self, spec: CertificationSpec, chunks: Sequence[Chunk], workers: int) -> float | None:
-        """How long so many workers take for these chunks of a run; a chunk is one worker's."""
+        """How long so many workers take for these chunks of a run, whose batches can be shared."""
         if self.passes_per_second is None:
             return None
         passes = spec.batch_size * batches(spec, chunks) if self.source == "bench" else votes(spec, chunks)
-        return passes / self.passes_per_second / max(1, min(workers, len(chunks)))
+        return passes / self.passes_per_second / max(1, min(workers, batches(spec, chunks)))
 
 
 def known_speed(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rsbench.certification.plan import batches_of, cut
-from rsbench.certification.results import certify_chunk
+from rsbench.certification.results import certify_chunks
 from rsbench.certification.rows import RowPlan
 from rsbench.certification.votes import VoteCounter
 from rsbench.certification.work import CertificationWork
@@ -114,7 +114,7 @@ class Stages:
         return self._store.open_run(spec, image_count=len(self._chunk.indices)).id
 
     def _write(self, run: int, counted: ChunkVotes) -> None:
-        rows = certify_chunk(self._work.spec, self._work.info, self._dataset.labels_N, counted)
+        rows = certify_chunks(self._work.spec, self._work.info, self._dataset.labels_N, [counted])
         self._store.write_chunk(run, rows, seconds=counted.seconds, provenance=provenance(counted.device))
 
     def _seconds(self, work: Callable[[], object]) -> float:

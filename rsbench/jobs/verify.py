@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from rsbench.certification.plan import cut
@@ -10,6 +11,7 @@ from rsbench.certification.work import CertificationWork
 from rsbench.cluster.scheduler import vote_counting
 from rsbench.data.subset import indices_of
 from rsbench.errors import CheckpointError, UsageError
+from rsbench.jobs.batches import batches
 from rsbench.jobs.checkpoints import load_known
 from rsbench.jobs.images import images_of
 from rsbench.jobs.provenance import provenance
@@ -65,8 +67,9 @@ def verify_run(
     images = sum(len(chunk.indices) for chunk in chunks)
     watcher.begin("verifying", images, "images")
     try:
-        with vote_counting(min(workers, len(chunks)), spec.device) as count:
-            for counted in count(CertificationWork(spec, dataset.info, checkpoint), chunks, dataset.pixels):
+        with vote_counting(min(workers, batches(spec, chunks)), spec.device) as count:
+            work = CertificationWork(spec, dataset.info, checkpoint)
+            for counted in chain.from_iterable(count(work, chunks, dataset.pixels)):
                 device = counted.device
                 for index, content in zip(
                     counted.chunk.indices, encode_votes(counted.votes.counts_NRK), strict=True

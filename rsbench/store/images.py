@@ -1,9 +1,11 @@
 """The images of a run, many at once. Shapes: N images."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, Row, Select, func, select
 
 from rsbench.errors import StoreError
@@ -11,9 +13,16 @@ from rsbench.records import ImageColumns
 from rsbench.store.postgresql import copy_in
 from rsbench.store.tables import image_result
 
+# Rows that are read at once.
+_AT_ONCE = 10_000
 _NAMES = tuple(column.name for column in image_result.columns)
 # SQLAlchemy's own way from dictionaries to executemany costs three times as much as the insertion.
-_INSERT = f"INSERT INTO image_result ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608 - names of the schema
+_INSERT = (
+    f"INSERT INTO image_result ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))}) "  # noqa: S608 - names of the schema
+    "ON CONFLICT DO NOTHING"
+)
+# A row of the table.
+_Image = tuple[Any, ...]
 
 
 def add_images(connection: Connection, run_id: int, images: ImageColumns) -> int:
@@ -22,24 +31,52 @@ def add_images(connection: Connection, run_id: int, images: ImageColumns) -> int
     The caller holds the run in this transaction, so that nobody else adds to it until the transaction ends.
     Raises StoreError, and names both rows, when another one is there under the key of one of them.
     """
-    rows = _missing(connection, run_id, images) if len(images) else []
-    if rows and connection.dialect.name == "postgresql":
+    # That one is there already is so rare that nobody asks before: chunks of a run end in any order, and to read what
+    # lies between them would take longer than to write them.
+    rows = list(_rows(run_id, images))
+    if connection.dialect.name == "postgresql":
+        return _copy(connection, run_id, rows)
+    # A savepoint would be gone where the disk is full, and with it what the database said of that.
+    added = connection.exec_driver_sql(_INSERT, rows).rowcount if rows else 0
+    if added < len(rows):
+        _missing(connection, run_id, rows)
+    return added
+
+
+def _copy(connection: Connection, run_id: int, rows: list[_Image]) -> int:
+    try:
+        with connection.begin_nested():
+            copy_in(connection, image_result, rows)
+    except UniqueViolation:
+        rows = _missing(connection, run_id, rows)
         copy_in(connection, image_result, rows)
-    elif rows:
-        connection.exec_driver_sql(_INSERT, rows)
     return len(rows)
 
 
 def read_images(connection: Connection, run_id: int, *, with_votes: bool) -> ImageColumns:
     """The images of a run, by index."""
-    return _columns(connection.execute(_selected(run_id, with_votes=with_votes)).all(), with_votes=with_votes)
+    # As rows, all of them at once would take five times the memory.
+    blocks = list(_blocks(connection, run_id, _AT_ONCE, with_votes=with_votes)) or [_columns([], with_votes=with_votes)]
+    sigma_N, votes = [block.sigma_N for block in blocks], [block.votes for block in blocks]
+    return ImageColumns(
+        index_N=np.concatenate([block.index_N for block in blocks]),
+        label_N=np.concatenate([block.label_N for block in blocks]),
+        predicted_N=np.concatenate([block.predicted_N for block in blocks]),
+        radius_N=np.concatenate([block.radius_N for block in blocks]),
+        sigma_N=None if sigma_N[0] is None else np.concatenate([part_N for part_N in sigma_N if part_N is not None]),
+        votes=None if votes[0] is None else tuple(chain.from_iterable(part for part in votes if part is not None)),
+    )
 
 
 def read_image_blocks(connection: Connection, run_id: int, size: int) -> Iterator[ImageColumns]:
     """The images of a run with their votes, by index, `size` at a time."""
-    streamed = _selected(run_id, with_votes=True).execution_options(yield_per=size)
+    yield from _blocks(connection, run_id, size, with_votes=True)
+
+
+def _blocks(connection: Connection, run_id: int, size: int, *, with_votes: bool) -> Iterator[ImageColumns]:
+    streamed = _selected(run_id, with_votes=with_votes).execution_options(yield_per=size)
     for rows in connection.execute(streamed).partitions():
-        yield _columns(rows, with_votes=True)
+        yield _columns(rows, with_votes=with_votes)
 
 
 def _selected(run_id: int, *, with_votes: bool) -> Select[*tuple[Any, ...]]:
@@ -63,7 +100,7 @@ def _columns(rows: Sequence[Row[*tuple[Any, ...]]], *, with_votes: bool) -> Imag
     )
 
 
-def _rows(run_id: int, images: ImageColumns) -> Iterator[tuple[Any, ...]]:
+def _rows(run_id: int, images: ImageColumns) -> Iterator[_Image]:
     """The images as rows of the table, in the order of its columns."""
     count = len(images)
     return zip(
@@ -78,14 +115,12 @@ def _rows(run_id: int, images: ImageColumns) -> Iterator[tuple[Any, ...]]:
     )
 
 
-def _missing(connection: Connection, run_id: int, images: ImageColumns) -> list[tuple[Any, ...]]:
+def _missing(connection: Connection, run_id: int, rows: list[_Image]) -> list[_Image]:
     """The rows of images that are not there yet. Raises StoreError as `add_images` does."""
-    rows = list(_rows(run_id, images))
-    image, first, last = image_result.c, int(images.index_N.min()), int(images.index_N.max())
-    there = select(image_result).where(image.run_id == run_id, image.image_index.between(first, last))
-    found = {row.image_index: tuple(row) for row in connection.execute(there)}
-    if not found:
-        return rows
+    image, wanted = image_result.c, {row[1] for row in rows}
+    there = select(image_result).where(image.run_id == run_id, image.image_index.between(min(wanted), max(wanted)))
+    streamed = connection.execute(there.execution_options(yield_per=1000))
+    found = {row.image_index: tuple(row) for row in streamed if row.image_index in wanted}
     for row in rows:
         if (known := found.get(row[1], row)) != row:
             raise StoreError(
@@ -95,7 +130,7 @@ def _missing(connection: Connection, run_id: int, images: ImageColumns) -> list[
     return [row for row in rows if row[1] not in found]
 
 
-def _told(row: tuple[Any, ...], other: tuple[Any, ...]) -> str:
+def _told(row: _Image, other: _Image) -> str:
     """What differs from another row."""
     return ", ".join(
         f"{name} {value.hex() if isinstance(value, bytes) else value}"

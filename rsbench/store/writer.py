@@ -151,7 +151,7 @@ class Writer:
             return OpenRun(row.id, spec.fingerprint(), row.state == "sealed", frozenset(done))
 
     def write_chunk(self, run_id: int, images: ImageColumns, *, seconds: float, provenance: Provenance) -> None:
-        """Add the images of a chunk to an open run, and where they come from.
+        """Add the images of a chunk, or of several, to an open run, and where they come from.
 
         What is there already is nothing; raises StoreError when it is there with other values, and IncompleteError when
         the run is no longer this writer's.

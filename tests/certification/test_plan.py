@@ -49,6 +49,13 @@ def test_chunks_hold_every_image_once_in_order(chosen: set[int], size: int) -> N
     assert 1 <= len(chunks[-1].indices) <= size
 
 
+def test_chunks_are_made_when_they_are_asked_for() -> None:
+    chunks = cut(spec(images=f"0:{10**9}:1", chunk_images=7))
+    assert len(chunks) == 142_857_143
+    assert chunks[-1].indices == (999_999_994, 999_999_995, 999_999_996, 999_999_997, 999_999_998, 999_999_999)
+    assert chunks[2:0:-1] == [chunks[2], chunks[1]]
+
+
 @pytest.mark.parametrize(
     ("passes", "images"), [(27, 500), (131, 500), (132, 496), (1100, 59), (10_100, 6), (65_537, 1), (10**6, 1)]
 )

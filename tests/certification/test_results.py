@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rsbench.certification.results import certify_chunk
+from rsbench.certification.results import by_device, certify_chunks
 from rsbench.records import Chunk, ChunkVotes, Votes
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.votes_format import decode_votes
@@ -22,11 +22,11 @@ COUNTS_NRK = np.array(
         [[10, 10, 0, 0], [50, 50, 0, 0], [125, 125, 0, 0]],
     ]
 )
-COUNTED = ChunkVotes(Chunk(2, (5, 6, 9)), Votes(COUNTS_NRK, (100, 250)), seconds=1.0, device="cpu")
+COUNTED = ChunkVotes(Chunk(2, (5, 6, 9)), Votes(COUNTS_NRK, (100, 250)), seconds=1.0, device="cpu", batches=13)
 
 
 def test_rows_come_in_the_order_of_the_chunk() -> None:
-    rows = certify_chunk(spec(), INFO, LABELS_N, COUNTED)
+    rows = certify_chunks(spec(), INFO, LABELS_N, [COUNTED])
     assert rows.index_N.tolist() == [5, 6, 9]
     assert rows.label_N.tolist() == [1, 2, 1]
     assert rows.votes is not None
@@ -34,7 +34,7 @@ def test_rows_come_in_the_order_of_the_chunk() -> None:
 
 
 def test_an_abstention_has_no_class_and_no_radius_and_is_wrong() -> None:
-    rows = certify_chunk(spec(), INFO, LABELS_N, COUNTED)
+    rows = certify_chunks(spec(), INFO, LABELS_N, [COUNTED])
     assert rows.predicted_N.tolist() == [1, -1, -1]
     assert rows.radius_N[0] > 0
     assert rows.radius_N[1:].tolist() == [0.0, 0.0]
@@ -44,7 +44,7 @@ def test_an_abstention_has_no_class_and_no_radius_and_is_wrong() -> None:
 @pytest.mark.parametrize("method", ["cohen", "uniform", "ssn"])
 def test_the_radius_is_that_of_the_declared_certificate(method: str) -> None:
     run = spec(method)
-    rows = certify_chunk(run, INFO, LABELS_N, COUNTED)
+    rows = certify_chunks(run, INFO, LABELS_N, [COUNTED])
     verdicts = CERTIFICATES[run.certificate].certify(
         COUNTS_NRK[:, 0], COUNTS_NRK[:, 2], run.measure, failure_probability=0.001
     )
@@ -60,18 +60,33 @@ def test_the_radius_is_that_of_the_declared_certificate(method: str) -> None:
 )
 def test_votes_that_were_not_asked_for_are_refused(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        certify_chunk(spec(**changes), INFO, LABELS_N, COUNTED)
+        certify_chunks(spec(**changes), INFO, LABELS_N, [COUNTED])
 
 
 def test_votes_for_classes_that_the_data_set_has_not_are_refused() -> None:
     with pytest.raises(ValueError, match="votes of 4 classes, and the data set has 10"):
-        certify_chunk(spec(), replace(INFO, classes=10), LABELS_N, COUNTED)
+        certify_chunks(spec(), replace(INFO, classes=10), LABELS_N, [COUNTED])
+
+
+@pytest.mark.parametrize("method", ["cohen", "uniform", "ssn"])
+def test_the_rows_of_an_image_are_the_same_whichever_chunks_come_with_its_own(method: str) -> None:
+    other = replace(COUNTED, chunk=Chunk(0, (1, 2, 3)), votes=Votes(COUNTS_NRK[::-1], (100, 250)))
+    together = certify_chunks(spec(method), INFO, LABELS_N, [COUNTED, other])
+    apart = [certify_chunks(spec(method), INFO, LABELS_N, [one]) for one in (COUNTED, other)]
+    for name in ("index_N", "label_N", "predicted_N", "radius_N"):
+        assert getattr(together, name).tolist() == [value for rows in apart for value in getattr(rows, name)]
+    assert together.votes == (apart[0].votes or ()) + (apart[1].votes or ())
+
+
+def test_chunks_are_told_apart_by_the_device_that_voted_on_them() -> None:
+    elsewhere = replace(COUNTED, device="another")
+    assert list(by_device([COUNTED, elsewhere, COUNTED])) == [("another", [elsewhere]), ("cpu", [COUNTED, COUNTED])]
 
 
 def test_an_enumerated_run_never_abstains() -> None:
     counts_NRK = np.array([[[0] * 4, [0, 27, 0, 0]], [[0] * 4, [13, 0, 14, 0]]])
-    counted = ChunkVotes(Chunk(0, (0, 1)), Votes(counts_NRK, (27,)), seconds=1.0, device="cpu")
-    rows = certify_chunk(spec("dssn"), INFO, LABELS_N, counted)
+    counted = ChunkVotes(Chunk(0, (0, 1)), Votes(counts_NRK, (27,)), seconds=1.0, device="cpu", batches=1)
+    rows = certify_chunks(spec("dssn"), INFO, LABELS_N, [counted])
     # Class 1 beats class 0, which wins ties, by (27 − 0 − 1)/2 = 13 steps of 1/16.
     assert rows.predicted_N.tolist() == [1, 2]
     assert rows.radius_N.tolist() == [13 / 16, 0.0]

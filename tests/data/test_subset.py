@@ -75,13 +75,13 @@ def test_index_files_that_are_none_are_refused(tmp_path: Path, content: str, com
 @given(st.sets(st.integers(0, 10**6), min_size=1, max_size=40))
 def test_canonical_text_round_trips(chosen: set[int]) -> None:
     indices = tuple(sorted(chosen))
-    assert indices_of(canonical(indices)) == indices
+    assert tuple(indices_of(canonical(indices))) == indices
 
 
 @given(st.integers(0, 1000), st.integers(1, 50), st.integers(1, 40))
 def test_progressions_are_short(start: int, step: int, count: int) -> None:
     indices = tuple(range(start, start + step * count, step))
-    assert indices_of(canonical(indices)) == indices
+    assert tuple(indices_of(canonical(indices))) == indices
     assert canonical(indices).count(":") == 2
 
 

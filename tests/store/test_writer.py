@@ -109,6 +109,30 @@ def test_rows_for_an_unknown_run_are_refused(store: Store) -> None:
         store.write_chunk(77, rows, seconds=1.0, provenance=PROVENANCE)
 
 
+def test_chunks_that_end_in_any_order_are_written_together(store: Store) -> None:
+    spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
+    run, before = store.run(spec.fingerprint()), results_of(store, spec)
+    for indices in ([40, 41, 26, 27], [30, 49, 25]):
+        more = replace(first_of(store, run.id, len(indices)), index_N=np.array(indices))
+        store.write_chunk(run.id, more, seconds=1.0, provenance=PROVENANCE)
+    assert [row[0] for row in results_of(store, spec)] == [*range(26), 26, 27, 30, 40, 41, 49]
+    assert results_of(store, spec)[:25] == before
+
+
+def test_a_long_run_is_read_in_order_with_and_without_votes(store: Store) -> None:
+    """Longer than what is read at once."""
+    images = 10_050
+    spec = write_run(store, replace(DIGITS, images=images), "ssn", 0.5, 0, images=f"0:{images}:1", count=images)
+    run = store.run(spec.fingerprint())
+    whole, blocks = store.image_columns(run.id, with_votes=True), list(store.image_blocks(run.id, 999))
+    assert whole.index_N.tolist() == list(range(images))
+    assert whole.votes == tuple(votes for block in blocks for votes in block.votes or ())
+    for name in ("label_N", "predicted_N", "radius_N"):
+        wanted = np.concatenate([getattr(block, name) for block in blocks]).tolist()
+        assert getattr(whole, name).tolist() == wanted
+        assert getattr(store.image_columns(run.id), name).tolist() == wanted
+
+
 def test_the_same_rows_again_are_nothing(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
     run, before = store.run(spec.fingerprint()), results_of(store, spec)

@@ -1,0 +1,89 @@
+"""Actors that vote at once, by a table: many handles of a few real processes. Used by the benchmark of scale.
+
+Shapes: N images, R rows of votes, K classes, C channels, H height, W width.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+from typing import Any, cast
+
+import numpy as np
+import ray
+from ray.actor import ActorHandle
+
+from rsbench.certification.plan import batches_of
+from rsbench.certification.work import CertificationWork
+from rsbench.cluster.actor import VotingActor
+from rsbench.cluster.scheduler import CountChunks, vote_counting
+from rsbench.data.dataset import ImageDataset, Pixels
+from rsbench.records import Chunk, ChunkVotes, DatasetInfo, Votes
+from rsbench.specs import CertificationSpec
+
+PROCESSES = 2
+# n0, then what each prefix of n adds.
+DRAWN = (100, 100, 900, 9_000, 90_000)
+PREFIXES = (100, 1_000, 10_000, 100_000)
+CLASSES = 10
+SHAPE_CHW = (3, 32, 32)
+# Different images of which the data set and the votes are made.
+DISTINCT = 4_096
+
+
+class ManyImages(ImageDataset):
+    """As many images as are asked for, of a few that repeat."""
+
+    default_architecture = "mlp"
+    normalisation = ((0.5,) * 3, (0.25,) * 3)
+
+    def __init__(self, images: int) -> None:
+        name = f"{images} images"
+        fingerprint = hashlib.sha256(name.encode()).hexdigest()
+        self.info = DatasetInfo(name, fingerprint, images=images, classes=CLASSES, shape=SHAPE_CHW, q=255)
+        self.labels_N = np.arange(images) % CLASSES
+        self._pixels_NCHW = np.random.default_rng(0).integers(0, 256, (DISTINCT, *SHAPE_CHW), dtype=np.uint8)
+
+    def _load(self, indices: Sequence[int]) -> Pixels:
+        pixels_NCHW: Pixels = self._pixels_NCHW[np.array(indices) % DISTINCT]
+        return pixels_NCHW
+
+
+class StubActor:
+    """Votes at once, by a table: in most images the label leads, by all margins."""
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(1)
+        logit_NK = random.normal(size=(DISTINCT, CLASSES))
+        logit_NK[np.arange(DISTINCT), np.arange(DISTINCT) % CLASSES] += random.normal(3.5, 2.5, size=DISTINCT)
+        share_NK = np.exp(logit_NK) / np.exp(logit_NK).sum(axis=1, keepdims=True)
+        self._counts_NRK = random.multinomial(DRAWN, share_NK[:, None, :]).astype(np.int64)
+        self._counts_NRK[:, 1:] = self._counts_NRK[:, 1:].cumsum(axis=1)
+        self._spec: CertificationSpec | None = None
+
+    def ready(self) -> None:
+        pass
+
+    def count(
+        self, _fingerprint: str, work: "list[ray.ObjectRef[CertificationWork]]", chunk: Chunk, _pixels_NCHW: Pixels,
+        batches: range | None,
+    ) -> ChunkVotes:  # fmt: skip
+        counts_NRK = self._counts_NRK[np.array(chunk.indices) % DISTINCT]
+        if self._spec is None:
+            self._spec = ray.get(work[0]).spec
+        every = batches_of(self._spec, len(chunk.indices))
+        # The first part of a chunk has all of its votes.
+        part = 0 if batches is not None and batches.start > 0 else 1
+        votes = Votes(part * counts_NRK, PREFIXES)
+        return ChunkVotes(chunk, votes, 0.0, "a stub", every if batches is None else len(batches))
+
+
+@contextmanager
+def stub_actors(workers: int, device: str) -> Iterator[CountChunks]:
+    """The real scheduler over as many handles as workers."""
+    remote: Any = ray.remote(num_cpus=0)(StubActor)
+    hosts = [remote.remote() for _ in range(PROCESSES)]
+    ray.get([host.ready.remote() for host in hosts])
+    handles = cycle(hosts)
+    with vote_counting(workers, device, start=lambda _: cast(ActorHandle[VotingActor], next(handles))) as count:
+        yield count
