@@ -31,7 +31,7 @@ class VoteCounter:
         _check_noise(work)
         self._spec = spec
         self._measure = build_measure(spec.measure, q=work.info.q, shape_CHW=work.info.shape, on_grid=spec.on_grid)
-        self.device = prepare_device(spec.device, tf32=spec.precision == "tf32")
+        self.device = prepare_device(spec.device)
         check_streams(self.device)
         self.network: nn.Module = Arithmetic(work.checkpoint.network(self.device), spec)
 

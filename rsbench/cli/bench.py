@@ -1,5 +1,6 @@
 """`rsbench bench`: how fast a network votes on this machine, and how long a run would take."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from rsbench.report.numbers import count_text, percent_down, time_text
 
 if TYPE_CHECKING:
     from rsbench.jobs.bench import Duration, Speed
+    from rsbench.jobs.settings import SettingSpeed
     from rsbench.models.checkpoint import CheckpointHeader
     from rsbench.specs import CertificationSpec
 
@@ -52,6 +54,9 @@ def bench(
     channels_last: o.ChannelsLast = None,
     compile: o.Compile = None,  # noqa: A002 - the option's name
     seconds: Annotated[float, typer.Option(help="How long each of the five measurements lasts.")] = 3.0,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Compare the network's speed in other batches and arithmetic.")
+    ] = False,
     data_root: o.DataRoot = None,
     db: o.Database = None,
     json: o.Json = False,
@@ -70,8 +75,9 @@ def bench(
     from rsbench.data.registry import load_dataset
     from rsbench.jobs.bench import choose_subject, duration, measure_speed
     from rsbench.jobs.bench_results import keep_result
-    from rsbench.jobs.certify import CertifyOptions, plan_run
     from rsbench.jobs.checkpoints import Foreign
+    from rsbench.jobs.planning import CertifyOptions, plan_run
+    from rsbench.jobs.settings import compare_settings
     from rsbench.store.store import Store
 
     named = None if dataset is None else load_dataset(dataset, data_root)
@@ -87,10 +93,13 @@ def bench(
         device=chosen_device,
         noise_arithmetic=o.noise_arithmetic(noise_arithmetic),
         precision=o.precision(precision or "fp32", chosen_device),
-        channels_last=bool(channels_last),
+        channels_last=channels_last,
         torch_compile=bool(compile),
     )
     spec = plan_run(found, "", data, options).spec
+    if settings:
+        _tell_settings(compare_settings(found, data, spec, seconds=seconds, watcher=ProgressLine()), json)
+        return
     speed = measure_speed(found, data, spec, seconds=seconds, watcher=ProgressLine())
     run = duration(spec, speed, o.default_workers(chosen_device) if asked is None else asked)
     if json:
@@ -132,6 +141,29 @@ def _told(
         f"the run        {count_text(run.images, 'image')}{budget}: {run.votes:,} votes and {padding}",
         f"takes          {time_text(run.seconds)}{hours}, with {count_text(run.workers, 'worker')} of this speed",
     ]
+
+
+def _tell_settings(measured: Sequence["SettingSpeed"], json: bool) -> None:
+    if json:
+        print_json({"settings": [
+            {
+                **one.spec.model_dump(include={"batch_size", "precision", "channels_last", "torch_compile"}),
+                "passes_per_second": one.passes_per_second,
+                "alike": one.alike,
+                "refusal": one.refusal or None,
+            }
+            for one in measured
+        ]})  # fmt: skip
+        return
+    print("batch   arithmetic                     passes a second   against the first   votes alike")
+    own = measured[0].passes_per_second
+    for one in measured:
+        line = f"{one.spec.batch_size:>5}   {_arithmetic(one.spec):<29}"
+        if one.passes_per_second is None or own is None:
+            print(f"{line}   {one.refusal}")
+            continue
+        alike = "" if one.alike is None else f"{percent_down(one.alike)} %"
+        print(f"{line}{_rate(one.passes_per_second):>18}{one.passes_per_second / own:>18.2f} ×{alike:>14}")
 
 
 def _as_json(

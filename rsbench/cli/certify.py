@@ -83,9 +83,10 @@ def certify(
 
     # torch and Ray take seconds to import: bad input is told first.
     from rsbench.data.registry import load_dataset
-    from rsbench.jobs.certify import CertifyOptions, choose_checkpoints, plan_run, run_certification
+    from rsbench.jobs.certify import run_certification
     from rsbench.jobs.checkpoints import Foreign
     from rsbench.jobs.estimate import estimate_runs
+    from rsbench.jobs.planning import CertifyOptions, choose_checkpoints, plan_run
     from rsbench.jobs.preflight import check_above_chance
     from rsbench.store.store import Store
 
@@ -107,7 +108,7 @@ def certify(
         batch_size=settings.maybe("batch_size", batch_size, int),
         noise_arithmetic=o.noise_arithmetic(settings.maybe("noise_arithmetic", noise_arithmetic, str)),
         precision=o.precision(settings.pick("precision", precision, "fp32"), device),
-        channels_last=settings.pick("channels_last", channels_last, False),
+        channels_last=settings.maybe("channels_last", channels_last, bool),
         torch_compile=settings.pick("compile", compile, False),
         mixed_devices=settings.pick("mixed_devices", mixed_devices, False),
         device=device,

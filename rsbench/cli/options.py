@@ -59,7 +59,11 @@ ChosenPrecision = Annotated[
 ]
 ChannelsLast = Annotated[
     bool | None,
-    typer.Option("--channels-last", envvar="RSBENCH_CHANNELS_LAST", help="Keep channels together in memory."),
+    typer.Option(
+        "--channels-last/--no-channels-last",
+        envvar="RSBENCH_CHANNELS_LAST",
+        help="Whether channels lie together in memory (default by network).",
+    ),
 ]
 Compile = Annotated[
     bool | None, typer.Option("--compile", envvar="RSBENCH_COMPILE", help="Compile the network by torch.compile.")

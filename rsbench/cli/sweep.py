@@ -70,8 +70,8 @@ def sweep(
 
     # torch and Ray take seconds to import: bad input is told first.
     from rsbench.data.registry import load_dataset
-    from rsbench.jobs.certify import CertifyOptions
     from rsbench.jobs.estimate import estimate_sweep
+    from rsbench.jobs.planning import CertifyOptions
     from rsbench.jobs.sweep import SweepOptions, plan_sweep, run_sweep
     from rsbench.store.store import Store
 
@@ -92,7 +92,7 @@ def sweep(
             batch_size=settings.maybe("batch_size", batch_size, int),
             noise_arithmetic=o.noise_arithmetic(settings.maybe("noise_arithmetic", noise_arithmetic, str)),
             precision=o.precision(settings.pick("precision", precision, "fp32"), device),
-            channels_last=settings.pick("channels_last", channels_last, False),
+            channels_last=settings.maybe("channels_last", channels_last, bool),
             torch_compile=settings.pick("compile", compile, False),
             mixed_devices=settings.pick("mixed_devices", mixed_devices, False),
             device=device,

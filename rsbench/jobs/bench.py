@@ -18,8 +18,8 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.data.random_images import RandomImages
 from rsbench.errors import UsageError
 from rsbench.jobs.batches import batches
-from rsbench.jobs.certify import choose_checkpoints, named_checkpoint
 from rsbench.jobs.checkpoints import Foreign, check_described, foreign_header
+from rsbench.jobs.planning import choose_checkpoints, named_checkpoint
 from rsbench.jobs.stages import Stages
 from rsbench.jobs.watcher import Watcher
 from rsbench.models.architectures import Normalized, architecture_named, build_backbone

@@ -1,68 +1,25 @@
-"""Certification from end to end: which runs, what is missing of them, votes, results, seal."""
+"""Certification from end to end: what is missing of runs, votes, results, seal."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Literal
 
-from rsbench.certification.plan import batches_of, cut, default_chunk_images
+from rsbench.certification.plan import batches_of, cut
 from rsbench.certification.results import by_device, certify_chunks
 from rsbench.certification.work import CertificationWork
 from rsbench.cluster.scheduler import CountChunks, Counting, LoadPixels, vote_counting
 from rsbench.data.dataset import ImageDataset
-from rsbench.data.subset import canonical, choose_images, indices_of
+from rsbench.data.subset import indices_of
 from rsbench.errors import UsageError
-from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known
 from rsbench.jobs.patience import patiently
+from rsbench.jobs.planning import PlannedRun
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.tally import Tally
 from rsbench.jobs.watcher import Watcher
-from rsbench.methods import method_named
-from rsbench.models.architectures import ARCHITECTURES, architecture_named
-from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
-from rsbench.records import Chunk, ChunkVotes, DatasetInfo
-from rsbench.specs import (
-    GRID_FAMILIES,
-    CertificationSpec,
-    MeasureSpec,
-    Noise,
-    Precision,
-    SampleBudget,
-    TrainingSpec,
-)
+from rsbench.records import Chunk, ChunkVotes
+from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
 from rsbench.store.writer import OpenRun
-from rsbench.theory.confidence import smallest_certifying_n
-
-_LARGEST_BATCH = 1_000_000
-
-
-@dataclass(frozen=True)
-class CertifyOptions:
-    """How images are certified, whichever checkpoint it is. None means the default of the data set or the network."""
-
-    images: str | None = None
-    n_select: int = 100
-    n_estimate: int | None = None
-    failure_probability: float = 0.001
-    noise_seed: int | None = None
-    batch_size: int | None = None
-    device: Literal["cpu", "cuda"] = "cpu"
-    noise_arithmetic: Literal["grid", "float"] | None = None
-    precision: Precision = "fp32"
-    channels_last: bool = False
-    torch_compile: bool = False
-    mixed_devices: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class PlannedRun:
-    """A run that was asked for, and the checkpoint it is of."""
-
-    spec: CertificationSpec
-    checkpoint: Checkpoint
-    path: str
 
 
 @dataclass(frozen=True)
@@ -71,119 +28,6 @@ class FinishedRun:
 
     spec: CertificationSpec
     new_images: int
-
-
-def sample_budget(options: CertifyOptions, dataset: ImageDataset) -> SampleBudget:
-    """The votes of an image. Raises UsageError when no image could be certified with them."""
-    n = options.n_estimate if options.n_estimate is not None else dataset.default_n
-    alpha = options.failure_probability
-    if not 0.0 < alpha < 1.0:
-        raise UsageError(
-            f"--alpha {alpha:g} is not a failure probability: give a number between 0 and 1, such as 0.001"
-        )
-    for flag, votes in (("--n0", options.n_select), ("--n", n)):
-        if votes >= 2**32:
-            raise UsageError(f"{flag} {votes} is more votes than the store can hold: give fewer than {2**32:,}")
-    if options.n_select < 1:
-        raise UsageError(f"--n0 {options.n_select} selects no class: give at least 1 vote; papers use 100")
-    if n < (needed := smallest_certifying_n(alpha)):
-        raise UsageError(
-            f"--n {n} can certify nothing at --alpha {alpha:g}, not even a unanimous vote: {needed} would do"
-        )
-    return SampleBudget(n_select=options.n_select, n_estimate=n, failure_probability=alpha)
-
-
-def batch_size(options: CertifyOptions, architecture: str) -> int:
-    """Rows of a batch. Raises UsageError when they are not positive."""
-    rows = ARCHITECTURES[architecture].batch_size if options.batch_size is None else options.batch_size
-    if not 1 <= rows <= _LARGEST_BATCH:
-        raise UsageError(f"--batch-size {rows} is out of range: give a number from 1 to {_LARGEST_BATCH:,}")
-    return rows
-
-
-def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: CertifyOptions) -> PlannedRun:
-    """The run of a checkpoint under the options. Raises UsageError when an option is out of range."""
-    return PlannedRun(plan_spec(checkpoint.header, checkpoint.sha256, dataset, options), checkpoint, path)
-
-
-def plan_spec(
-    header: CheckpointHeader | TrainingSpec, sha256: str, dataset: ImageDataset, options: CertifyOptions
-) -> CertificationSpec:
-    """The same of a network that is described, as one that is still to be trained."""
-    info = dataset.info
-    method = method_named(header.method)
-    indices = choose_images(options.images or dataset.default_images, info.images)
-    budget = None if method.enumerated else sample_budget(options, dataset)
-    passes = header.measure.levels or (budget.n_select + budget.n_estimate if budget else 0)
-    rows = batch_size(options, header.architecture)
-    noise_seed = options.noise_seed if options.noise_seed is not None else header.seed or 0
-    return CertificationSpec(
-        method=method.name,
-        checkpoint_sha256=sha256,
-        dataset=info.name,
-        dataset_fingerprint=info.fingerprint,
-        images=canonical(indices),
-        measure=header.measure,
-        certificate=method.certificate,
-        budget=budget,
-        # An enumerated run draws nothing, so no noise seed sets two of them apart.
-        seed=(header.seed or 0) if budget is None else noise_seed,
-        batch_size=rows,
-        chunk_images=default_chunk_images(rows, passes),
-        device=options.device,
-        noise=noise_of(options, header.measure, info),
-        precision=options.precision,
-        channels_last=options.channels_last,
-        torch_compile=options.torch_compile,
-        mixed_devices=options.mixed_devices,
-    )
-
-
-def noise_of(options: CertifyOptions, measure: MeasureSpec, info: DatasetInfo) -> Noise:
-    """How noise is drawn: in whole numbers wherever it can be, unless told otherwise.
-
-    Raises UsageError when whole numbers are asked for and cannot be had.
-    """
-    if measure.family == "deterministic-splitting":
-        return "enumerated"
-    possible = measure.family in GRID_FAMILIES and info.q is not None
-    if options.noise_arithmetic == "grid" and not possible:
-        reason = (
-            f"{info.name} has images on no grid" if info.q is None else f"{measure.family} noise is no whole number"
-        )
-        raise UsageError(f"--noise-arithmetic grid: {reason}: leave it out")
-    return "philox4x32-grid" if possible and options.noise_arithmetic != "float" else "philox4x32-float"
-
-
-def choose_checkpoints(
-    store: Store, home: Path, dataset: ImageDataset, foreign: Foreign, *, checkpoint: str | None
-) -> list[tuple[Checkpoint, str]]:
-    """The checkpoints that were asked for, with their paths: a file, a known id, a method's, or all without a run.
-
-    Raises UsageError when there is none, CheckpointError when one does not suit.
-    """
-    if checkpoint is not None:
-        chosen = [named_checkpoint(store, home, dataset, foreign, checkpoint)]
-    else:
-        if foreign.method is not None:
-            method_named(foreign.method)
-        if foreign.architecture is not None:
-            architecture_named(foreign.architecture)
-        records = store.checkpoints(
-            dataset.info.fingerprint, method=foreign.method, without_sealed_run=foreign.method is None
-        )
-        records = [
-            r
-            for r in records
-            if foreign.sigma in (None, r.sigma)
-            and foreign.architecture in (None, CheckpointHeader.from_json(r.header_json).architecture)
-        ]
-        if not records:
-            raise UsageError(_nothing_to_certify(store, dataset, foreign))
-        chosen = [(load_known(record, home), record.path) for record in records]
-    for found, _ in chosen:
-        check_suits(found, dataset, foreign)
-    return chosen
 
 
 def run_certification(
@@ -281,37 +125,3 @@ def _nothing_missing(
 ) -> Iterator[Sequence[ChunkVotes]]:
     """Counts nothing, for runs of which no image is missing: no worker has to start."""
     return iter(())
-
-
-def named_checkpoint(
-    store: Store, home: Path, dataset: ImageDataset, foreign: Foreign, name: str
-) -> tuple[Checkpoint, str]:
-    """The checkpoint of a file, or the known one whose sha256 begins with `name`, and its path.
-
-    Raises UsageError when there is none, CheckpointError when it cannot be read.
-    """
-    if Path(name).is_file():
-        return load_file(Path(name), dataset, foreign), str(Path(name).resolve())
-    records = store.checkpoints(sha256_prefix=name) if len(name) >= 4 else []
-    if len(records) != 1:
-        raise UsageError(f"--checkpoint {name}: no such file, and {len(records)} known checkpoints begin with it")
-    return load_known(records[0], home), records[0].path
-
-
-def _nothing_to_certify(store: Store, dataset: ImageDataset, foreign: Foreign) -> str:
-    name = dataset.info.name
-    method = foreign.method or "dssn"
-    if foreign.method is None and store.checkpoints(dataset.info.fingerprint):
-        return (
-            f"every known checkpoint of {name} has a sealed run: name one with --checkpoint or --method "
-            "to certify it again under other options"
-        )
-    wanted = f" of {foreign.method}" if foreign.method else ""
-    at = f" at sigma {foreign.sigma:g}" if foreign.sigma is not None else ""
-    network = f" --architecture {foreign.architecture}" if foreign.architecture is not None else ""
-    if dataset.training_set() is None:
-        return f"no checkpoint{wanted}{at} of {name} is known: give a file with --checkpoint FILE"
-    return (
-        f"no checkpoint{wanted}{at} of {name} is known{network and f' with{network}'}: give a file with "
-        f"--checkpoint FILE, or train one with rsbench sweep --method {method} --dataset {name}{network}"
-    )

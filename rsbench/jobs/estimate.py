@@ -9,7 +9,7 @@ from rsbench.certification.plan import cut
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.batches import batches, votes
 from rsbench.jobs.bench_results import kept_results
-from rsbench.jobs.certify import PlannedRun, plan_spec
+from rsbench.jobs.planning import PlannedRun, plan_spec
 from rsbench.jobs.speeds import KnownSpeed, known_speed
 from rsbench.jobs.sweep import PlannedSweep, planned_runs, untrained
 from rsbench.records import Chunk

@@ -14,17 +14,10 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.data.pixels import check_pixels
 from rsbench.data.subset import canonical, choose_images
 from rsbench.errors import UsageError
-from rsbench.jobs.certify import (
-    CertifyOptions,
-    FinishedRun,
-    PlannedRun,
-    batch_size,
-    plan_run,
-    run_certification,
-    sample_budget,
-)
+from rsbench.jobs.certify import FinishedRun, run_certification
 from rsbench.jobs.checkpoints import find_file, load_known, save_checkpoint
 from rsbench.jobs.patience import patiently
+from rsbench.jobs.planning import CertifyOptions, PlannedRun, batch_size, plan_run, sample_budget
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import measure_for, method_named

@@ -1,5 +1,7 @@
 """In which arithmetic a network computes. Shapes: B batch, C×H×W an image, K classes."""
 
+import logging
+
 import torch
 from torch import Tensor, nn
 
@@ -17,12 +19,18 @@ class Arithmetic(nn.Module):
         self._format = torch.channels_last if spec.channels_last else torch.contiguous_format
         self._dtype = _AUTOCAST.get(spec.precision)
         network = network.to(memory_format=self._format)
+        self._tf32 = spec.precision == "tf32"
         self._compiled = spec.torch_compile
+        # Without a GPU it warns that it found none.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         self._network = torch.compile(network, dynamic=False) if self._compiled else network
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Logits, B×K. Raises UsageError when torch.compile does not work here."""
         x_BCHW = x_BCHW.contiguous(memory_format=self._format)
+        if x_BCHW.is_cuda:
+            # A setting of the process, in which another network may have another.
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self._tf32
         try:
             with torch.autocast(x_BCHW.device.type, dtype=self._dtype, enabled=self._dtype is not None):
                 logits_BK: Tensor = self._network(x_BCHW)

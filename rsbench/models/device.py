@@ -7,10 +7,9 @@ import torch
 from rsbench.errors import UsageError
 
 
-def prepare_device(name: str, *, tf32: bool = False) -> torch.device:
-    """The device `cpu` or `cuda`, set to give the same bits for the same batch: one thread, no autotuning.
+def prepare_device(name: str) -> torch.device:
+    """The device `cpu` or `cuda`, set to give the same bits for the same batch: one thread, no TF32, no autotuning.
 
-    `tf32`: whether float32 sums may be TensorFloat-32.
     Raises UsageError when there is no such device.
     """
     if name == "cuda" and not torch.cuda.is_available():
@@ -18,8 +17,8 @@ def prepare_device(name: str, *, tf32: bool = False) -> torch.device:
     # More threads split sums differently. Workers are processes, so one thread each keeps all cores busy.
     torch.set_num_threads(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     return torch.device(name)

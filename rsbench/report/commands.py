@@ -60,27 +60,25 @@ def _certified(run: RunRecord, spec: dict[str, Any]) -> tuple[list[str], list[st
         budget = spec["budget"]
         words += ["--n0", str(budget["n_select"]), "--n", str(budget["n_estimate"])]
         words += ["--alpha", repr(budget["failure_probability"]), "--seed", str(spec["seed"])]
-    return [
-        *words,
-        "--batch-size",
-        str(spec["batch_size"]),
-        "--device",
-        spec["device"],
-        *arithmetic_options(spec),
-    ], needs
+    words += ["--batch-size", str(spec["batch_size"]), "--device", spec["device"]]
+    return [*words, *arithmetic_options(spec)], needs
 
 
 def arithmetic_options(spec: dict[str, Any]) -> list[str]:
-    """The options that name a run's arithmetic, where it is not the default. Specifications of early runs lack some."""
-    words = (
-        ["--noise-arithmetic", "float"]
-        if spec["noise"] == "philox4x32-float" and spec["measure"]["family"] in GRID_FAMILIES
-        else []
-    )
+    """The options that name a run's arithmetic, but for defaults that no network or data set changes.
+
+    Specifications of early runs lack some fields.
+    """
+    words = []
+    if spec["noise"] == "philox4x32-float" and spec["measure"]["family"] in GRID_FAMILIES:
+        words += ["--noise-arithmetic", "float"]
     if spec["precision"] != "fp32":
         words += ["--precision", spec["precision"]]
-    flags = {"channels_last": "--channels-last", "torch_compile": "--compile", "mixed_devices": "--mixed-devices"}
-    return [*words, *(flag for field, flag in flags.items() if spec.get(field))]
+    if "channels_last" in spec:
+        words.append("--channels-last" if spec["channels_last"] else "--no-channels-last")
+    words += ["--compile"] if spec.get("torch_compile") else []
+    words += ["--mixed-devices"] if spec.get("mixed_devices") else []
+    return words
 
 
 def _images(run: RunRecord) -> tuple[str, list[str]]:

@@ -23,8 +23,8 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.data.digits import load_digits
 from rsbench.data.unit import unit_images
 from rsbench.jobs.bench import choose_subject
-from rsbench.jobs.certify import CertifyOptions, plan_run
 from rsbench.jobs.checkpoints import Foreign
+from rsbench.jobs.planning import CertifyOptions, plan_run
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import IntArray
 from rsbench.specs import CertificationSpec

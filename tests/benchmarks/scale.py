@@ -30,8 +30,9 @@ from rsbench.certification.work import CertificationWork
 from rsbench.cluster.scheduler import CountChunks, LoadPixels
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.bench import choose_subject
-from rsbench.jobs.certify import CertifyOptions, PlannedRun, plan_run, run_certification
+from rsbench.jobs.certify import run_certification
 from rsbench.jobs.checkpoints import Foreign
+from rsbench.jobs.planning import CertifyOptions, PlannedRun, plan_run
 from rsbench.jobs.watcher import Watcher
 from rsbench.records import Chunk, ChunkVotes, ImageColumns, NewCurve, Provenance
 from rsbench.store.store import Store

@@ -1,21 +1,26 @@
 """Certification from end to end on real images: choice of checkpoints, resumption, seals, and everything refused."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from rsbench.cluster.scheduler import CountChunks, vote_counting
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
 from rsbench.errors import CheckpointError, UsageError
-from rsbench.jobs.certify import CertifyOptions, choose_checkpoints, plan_run, run_certification
+from rsbench.jobs.certify import run_certification
 from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known, save_checkpoint
 from rsbench.jobs.estimate import missing_chunks
+from rsbench.jobs.planning import CertifyOptions, choose_checkpoints, plan_run
 from rsbench.models.architectures import build_backbone
 from rsbench.models.checkpoint import Checkpoint
-from rsbench.records import Votes
+from rsbench.records import ChunkVotes, Votes
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
@@ -224,6 +229,38 @@ def test_options_that_can_certify_nothing_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         plan_run(trained["ssn"], "x", digits, options)
+
+
+def test_chunks_of_two_kinds_of_device_are_refused_unless_asked_for(
+    trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path
+) -> None:
+    """The second half comes from a device that calls itself another; what is stored before stays."""
+
+    @contextmanager
+    def two_kinds(workers: int, device: str) -> Iterator[CountChunks]:
+        with vote_counting(workers, device) as count:
+
+            def counted(*asked: Any) -> Iterator[Sequence[ChunkVotes]]:
+                for number, [votes] in enumerate(count(*asked)):
+                    yield [votes if number < 2 else replace(votes, device="another")]
+
+            yield counted
+
+    whole = plan_run(trained["ssn"], "x", digits, OPTIONS)
+    plan = replace(whole, spec=whole.spec.model_copy(update={"chunk_images": 20}))
+    with store_with(tmp_path, digits, trained["ssn"]) as store:
+        with pytest.raises(UsageError, match=r"images 40 to 59 come from another kind of device .*another; cpu"):
+            run_certification(store, digits, [plan], workers=0, watcher=Listener(), counting=two_kinds)
+        [run] = store.incomplete_runs()
+        assert run.done == 40
+        # What is resumed on the first kind ends well, and bears no mark.
+        run_certification(store, digits, [plan], workers=0, watcher=Listener())
+        mixed = replace(plan, spec=plan.spec.model_copy(update={"mixed_devices": True}))
+        run_certification(store, digits, [mixed], workers=0, watcher=Listener(), counting=two_kinds)
+        one, several = sorted(store.sealed_runs(), key=lambda found: found.id)
+        assert one.notes == ()
+        assert several.notes == ("computed on devices of several kinds, or allowed to be",)
+        assert [made.device for made in store.details(several.id).provenances][1:] == ["another"]
 
 
 def test_dssn_needs_no_budget_and_ignores_the_noise_seed(trained: dict[str, Checkpoint], digits: ImageDataset) -> None:

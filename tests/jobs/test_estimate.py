@@ -9,8 +9,9 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.batches import batches, votes
 from rsbench.jobs.bench import Speed
 from rsbench.jobs.bench_results import BenchResult, keep_result, kept_results, last_result
-from rsbench.jobs.certify import CertifyOptions, plan_run, run_certification
+from rsbench.jobs.certify import run_certification
 from rsbench.jobs.estimate import estimate_runs
+from rsbench.jobs.planning import CertifyOptions, plan_run
 from rsbench.jobs.speeds import KnownSpeed
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.device import describe_device

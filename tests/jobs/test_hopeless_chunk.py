@@ -6,7 +6,8 @@ import pytest
 
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import IncompleteError
-from rsbench.jobs.certify import CertifyOptions, plan_run, run_certification
+from rsbench.jobs.certify import run_certification
+from rsbench.jobs.planning import CertifyOptions, plan_run
 from rsbench.models.checkpoint import Checkpoint
 from tests.fixtures.poison import PoisonedImages
 from tests.fixtures.results import rows_of

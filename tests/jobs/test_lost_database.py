@@ -14,7 +14,8 @@ from sqlalchemy import event
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import IncompleteError
 from rsbench.jobs import patience
-from rsbench.jobs.certify import CertifyOptions, plan_run, run_certification
+from rsbench.jobs.certify import run_certification
+from rsbench.jobs.planning import CertifyOptions, plan_run
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.store.store import Store
 from tests.fixtures.trained import Listener, store_with, stored_rows

@@ -9,9 +9,9 @@ import pytest
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
 from rsbench.errors import UsageError
-from rsbench.jobs.certify import CertifyOptions, choose_checkpoints
 from rsbench.jobs.checkpoints import Foreign
 from rsbench.jobs.estimate import estimate_sweep
+from rsbench.jobs.planning import CertifyOptions, choose_checkpoints
 from rsbench.jobs.sweep import SweepOptions, plan_sweep, run_sweep, training_data, untrained
 from rsbench.store.store import Store
 from tests.fixtures.trained import Interrupter, Listener, store_with, stored_rows

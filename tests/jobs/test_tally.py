@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rsbench.data.dataset import ImageDataset
-from rsbench.jobs.certify import CertifyOptions, plan_run, run_certification
+from rsbench.jobs.certify import run_certification
+from rsbench.jobs.planning import CertifyOptions, plan_run
 from rsbench.jobs.tally import RADII, Tally
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import ImageColumns

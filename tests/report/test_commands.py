@@ -45,6 +45,26 @@ def test_a_certification_is_asked_for_as_it_was(method: str) -> None:
         assert asked["alpha"] == spec.budget.failure_probability
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"channels_last": True},
+        {"precision": "bf16", "torch_compile": True, "mixed_devices": True},
+        {"noise": "philox4x32-grid"},
+        {},
+    ],
+)
+def test_its_arithmetic_is_asked_for_as_it_was(changes: dict[str, Any]) -> None:
+    run = a_run([0.5], images=445)
+    spec = CertificationSpec.from_json(run.spec_json).model_copy(update=changes)
+    asked = parsed(command_of(replace(run, spec_json=spec.canonical_json())).line)
+    assert asked["noise_arithmetic"] == (None if spec.noise == "philox4x32-grid" else "float")
+    assert (asked["precision"] or "fp32") == spec.precision
+    assert asked["channels_last"] is spec.channels_last
+    assert bool(asked["compile"]) is spec.torch_compile
+    assert bool(asked["mixed_devices"]) is spec.mixed_devices
+
+
 @pytest.mark.parametrize("option", ["all", "first:1", "first:2", "first:100", "every:2", "every:100", "every:444"])
 def test_images_are_chosen_as_they_were(option: str) -> None:
     chosen = choose_images(option, 445)

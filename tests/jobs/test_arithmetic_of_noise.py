@@ -1,0 +1,58 @@
+"""Noise in whole numbers and in float32: the same certified accuracy within the error of sampling."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from rsbench.data.dataset import ImageDataset
+from rsbench.errors import UsageError
+from rsbench.jobs.certify import run_certification
+from rsbench.jobs.planning import CertifyOptions, plan_run
+from rsbench.models.checkpoint import Checkpoint
+from rsbench.records import IntArray
+from rsbench.votes_format import decode_votes
+from tests.fixtures.trained import Listener, store_with
+
+N = 1000
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("method", ["uniform", "ssn"])
+def test_both_certify_the_same_within_the_error_of_sampling(
+    method: str, trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path
+) -> None:
+    votes: dict[str, IntArray] = {}
+    with store_with(tmp_path, digits, trained[method]) as store:
+        for arithmetic in ("grid", "float"):
+            options = CertifyOptions(n_estimate=N, noise_arithmetic=arithmetic)
+            run_certification(
+                store, digits, [plan_run(trained[method], "x", digits, options)], workers=0, watcher=Listener()
+            )
+        for run in store.sealed_runs():
+            rows = store.image_columns(run.id, with_votes=True)
+            assert rows.votes is not None
+            counts_NK = decode_votes(rows.votes)[:, -1]
+            votes["grid" if "grid" in run.spec_json else "float"] = counts_NK[np.arange(len(counts_NK)), rows.label_N]
+            assert run.curve is not None
+    # Two binomial counts for each image. Integer noise is at most a hundredth wider at q = 16 (L = 28 for 27.7), which
+    # moves the share of the true class by less than the law does: at most 0.005 in each direction is allowed for it.
+    share_N, other_N = votes["grid"] / N, votes["float"] / N
+    mean_N = (share_N + other_N) / 2
+    spread = np.sqrt((2 * mean_N * (1 - mean_N) / N).sum()) / len(mean_N)
+    assert abs((share_N - other_N).mean()) < norm.isf(1e-6) * spread + 0.005
+    # And image by image, with a correction for as many images: none is off by more than chance and that allowance.
+    off_N = np.abs(share_N - other_N) - 0.05
+    assert (off_N < norm.isf(1e-6 / len(mean_N)) * np.sqrt(2 * 0.25 / N)).all()
+
+
+def test_whole_numbers_are_the_default_where_they_can_be(trained: dict[str, Checkpoint], digits: ImageDataset) -> None:
+    def noise(method: str, **options: object) -> str:
+        return plan_run(trained[method], "x", digits, CertifyOptions(**options)).spec.noise  # type: ignore[arg-type]
+
+    assert noise("uniform") == noise("ssn") == "philox4x32-grid"
+    assert noise("cohen") == noise("uniform", noise_arithmetic="float") == "philox4x32-float"
+    assert noise("dssn") == noise("dssn", noise_arithmetic="float") == "enumerated"
+    with pytest.raises(UsageError, match="--noise-arithmetic grid: gaussian noise is no whole number: leave it out"):
+        noise("cohen", noise_arithmetic="grid")
