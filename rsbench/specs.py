@@ -96,6 +96,10 @@ class TrainingSpec(Spec):
     noise: Literal["philox4x32-float"] = "philox4x32-float"
 
 
+# Fields of a certification that not all stored ones have.
+_ADDED_LATER = ("channels_last", "torch_compile", "mixed_devices")
+
+
 class CertificationSpec(Spec):
     """One certification run: everything that can change a vote, and the certificate that was declared beforehand.
 
@@ -134,6 +138,15 @@ class CertificationSpec(Spec):
         if self.noise == "philox4x32-grid" and self.measure.family not in GRID_FAMILIES:
             raise ValueError("integer noise is for the uniform and the splitting measure")
         return self
+
+    def canonical_json(self) -> str:
+        """As of every spec, but without what was added later and says what it always was.
+
+        So a run of an earlier release keeps its fingerprint.
+        """
+        fields = type(self).model_fields
+        later = {name for name in _ADDED_LATER if getattr(self, name) == fields[name].default}
+        return canonical_json(self.model_dump(mode="json", exclude=later))
 
     @property
     def on_grid(self) -> bool:

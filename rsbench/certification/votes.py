@@ -59,7 +59,8 @@ class VoteCounter:
         except (NonFiniteOutputError, WrongOutputShapeError) as error:
             raise CheckpointError(
                 f"checkpoint {self._spec.checkpoint_sha256[:12]} cannot be certified on images "
-                f"{chunk.indices[0]} to {chunk.indices[-1]}: {error}"
+                f"{chunk.indices[0]} to {chunk.indices[-1]}: {error}; such a copy has no class: look at the "
+                "network's weights, normalisation and precision"
             ) from error
         counts_NRK = counts_TK.numpy().reshape(len(chunk.indices), plan.tallies_of_image, self._info.classes)
         # Each row so far holds the votes between two prefixes.

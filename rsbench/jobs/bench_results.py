@@ -22,7 +22,7 @@ from rsbench.specs import CertificationSpec, Family, Spec, canonical_json
 # added to specifications later: a result that fits too seldom does less harm than one that fits too often.
 _SAME_SPEED = frozenset({
     "method", "checkpoint_sha256", "dataset", "dataset_fingerprint", "images", "measure", "certificate", "budget",
-    "seed", "chunk_images", "device", "mixed_devices",
+    "seed", "chunk_images", "device", "mixed_devices", "noise",
 })  # fmt: skip
 
 

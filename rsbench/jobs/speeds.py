@@ -7,6 +7,7 @@ from typing import Literal
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.batches import batches, votes
 from rsbench.jobs.bench_results import BenchResult, last_result
+from rsbench.models.architectures import ARCHITECTURES
 from rsbench.records import Chunk
 from rsbench.report.commands import arithmetic_options
 from rsbench.specs import CertificationSpec
@@ -49,8 +50,10 @@ def known_speed(
     speed = stored(architecture, spec.device)
     if speed is not None:
         return KnownSpeed(architecture, "store", speed, f"{architecture}: the newest sealed run of it here")
+    usual = ARCHITECTURES[architecture]
     words = ["--dataset", dataset.info.name, "--architecture", architecture, "--batch-size", str(spec.batch_size)]
-    words += ["--device", spec.device, *arithmetic_options(spec.model_dump(mode="json", exclude={"mixed_devices"}))]
+    left_out = {"mixed_devices"} | ({"channels_last"} if spec.channels_last == usual.channels_last else set())
+    words += ["--device", spec.device, *arithmetic_options(spec.model_dump(mode="json", exclude=left_out))]
     return KnownSpeed(
         architecture,
         None,

@@ -35,7 +35,7 @@ def test_it_prints_speeds_shares_memory_and_the_run(home: Path, capfd: pytest.Ca
     assert sum(shares) == pytest.approx(100.0, abs=0.2)
     # 20 images are one chunk, whose 22,000 votes fill 21.5 batches.
     assert "20 images, n0 = 100, n = 1,000: 22,000 votes and 2.4 % more passes that fill batches" in told.out
-    assert "with 1 worker of this speed" in told.out
+    assert "with 2 workers of this speed" in told.out
     assert "GPU" not in told.out
     # The speed is kept, and nothing else.
     assert [path.name for path in home.iterdir()] == ["bench"]

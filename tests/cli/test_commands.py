@@ -140,8 +140,8 @@ def test_a_dry_run_estimates_time_from_the_last_bench(known: Path, capfd: pytest
     for command in ("sweep --method ssn --sigma 1 --seed 0 --images first:60 --n0 64 --n 250 --workers 0 --device cpu",
                     f"{CERTIFY} --method uniform --device cpu"):  # fmt: skip
         estimate = printed_json(f"{command} --dry-run", capfd)
-        # Chunks of 50 and 10 images: 15,700 and 3,140 votes in 16 and 4 batches of 1024.
-        assert (estimate["batches"], estimate["padding"]) == (20, 20 * 1024 - 60 * 314)
+        # One chunk: 18,840 votes in 18.4 batches of 1024.
+        assert (estimate["batches"], estimate["padding"]) == (19, 19 * 1024 - 60 * 314)
         assert estimate["seconds"] == pytest.approx(20 * 1024 / speed)
         assert [found["source"] for found in estimate["speeds"]] == ["bench"]
     # The other noise is told: it costs another time.

@@ -45,5 +45,6 @@ def test_a_run_takes_its_votes_at_that_speed(device: str, gpu_hours: float | Non
     assert (two.images, two.votes, two.workers) == (40, 40 * 270, 2)
     assert two.seconds == pytest.approx(40 * 270 / 10.0)
     assert two.gpu_hours == pytest.approx(gpu_hours)
-    # 40 images in chunks of 8 keep five workers busy, and no more.
-    assert duration(run, speed, 64).workers == 5
+    # 40 images in 5 chunks of 8 are 5 · 34 batches, and no more workers than those have work.
+    assert duration(run, speed, 64).workers == 64
+    assert duration(run, speed, 1000).workers == 170

@@ -94,11 +94,11 @@ def test_a_result_that_cannot_be_is_told(field: str, value: str, tmp_path: Path)
     assert len(told) == 1
 
 
-def test_no_more_workers_are_busy_than_there_are_chunks() -> None:
+def test_no_more_workers_are_busy_than_there_are_batches() -> None:
     run, chunks = spec(n=250), [Chunk(0, tuple(range(8))), Chunk(1, (8,))]
     bench = KnownSpeed("mlp", "bench", 64.0, "")
     store = KnownSpeed("mlp", "store", 270.0, "")
-    assert [bench.seconds(run, chunks, workers) for workers in (0, 1, 2, 9)] == [39.0, 39.0, 19.5, 19.5]
+    assert [bench.seconds(run, chunks, workers) for workers in (0, 1, 2, 99)] == [39.0, 39.0, 19.5, 1.0]
     assert store.seconds(run, chunks, 1) == 9.0
     assert KnownSpeed("mlp", None, None, "").seconds(run, chunks, 1) is None
 

@@ -14,7 +14,7 @@ from tests.fixtures.results import rows_of
 from tests.fixtures.trained import Listener, store_with
 
 # In chunks of 9 images.
-OPTIONS = CertifyOptions(images="first:60", n_select=64, n_estimate=5000)
+OPTIONS = CertifyOptions(images="first:60", n_select=64, n_estimate=5000, batch_size=720)
 
 
 @pytest.mark.slow

@@ -129,9 +129,8 @@ def test_another_network_makes_another_sweep_of_other_trials(digits: ImageDatase
     with store_with(tmp_path, digits) as store:
         few, more = (estimate_sweep(store, tmp_path, digits, plan, workers=1, say=print) for plan in (usual, other))
     assert few.passes == more.passes
-    # mlp: chunks of 50 and 10 images; of 264 votes each 12.9 and 2.6 batches of 1024, of 27 bases 1.3 and 0.3.
-    # cnn: chunks of ⌊10,000/264⌋ = 37 and 23 images, 19.1 and 11.9 batches of 512; of 50 and 10 images, 2.6 and 0.5.
-    assert (few.batches, more.batches) == (2 * (13 + 3) + 2 * (2 + 1), 2 * (20 + 12) + 2 * (3 + 1))
+    # One chunk of 60 images with 264 votes or 27 bases: 15.5 and 1.6 batches of 1024 for mlp, 30.9 and 3.2 of 512.
+    assert (few.batches, more.batches) == (2 * (16 + 2), 2 * (31 + 4))
     assert {speed.architecture for speed in more.speeds} == {"cnn"}
 
 
