@@ -5,7 +5,6 @@ The copies are made where the noise was drawn: for a small network each further 
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from rsbench.smoothing.grid import check_size, steps_of
@@ -55,4 +54,4 @@ class GridUniformSmoothing(SmoothingMeasure):
 
     def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
         index_BCHW = random.integers(self.levels, tuple(prepared_BCHW.shape[1:]))
-        return index_BCHW.to(torch.float32).mul_(2).add_(prepared_BCHW).div_(2 * self.q)
+        return index_BCHW.mul_(2).add_(prepared_BCHW).div_(2 * self.q)

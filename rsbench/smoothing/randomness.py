@@ -27,6 +27,7 @@ _DRAW_BITS = 20
 LARGEST_IMAGE = 2**_IMAGE_BITS - 1
 # A copy has 2²⁰ steps of the counter, and the widest draw takes a step for two values.
 _MOST_VALUES = 2 * 2**_DRAW_BITS
+_LARGEST_WHOLE = 2**22
 
 
 class KeyedRandom:
@@ -76,12 +77,30 @@ class KeyedRandom:
         return stateless.normal_(self._keys(drawn_BD), drawn_BD).reshape(-1, *shape)
 
     def integers(self, high: int, shape: tuple[int, ...]) -> Tensor:
-        """int64 uniform on {0, …, high − 1}, B×`shape`.
+        """Uniform on {0, …, high − 1}, whole numbers in float32, B×`shape`; `high` ≤ 2²².
 
-        64 bits modulo `high`: no number's probability is off by more than 2⁻⁶⁴.
+        A word of 64 bits modulo a power of `high` gives several: no outcome's probability is off by more than 2⁻⁶⁴.
         """
-        drawn_BD = self._room(shape, torch.int64)
-        return stateless.randint_(self._keys(drawn_BD), drawn_BD, high=high).reshape(-1, *shape)
+        if not 1 <= high <= _LARGEST_WHOLE:
+            raise ValueError(f"whole numbers below {high} are not drawn: at most {_LARGEST_WHOLE}")
+        count = math.prod(shape)
+        together = max(1, math.floor(math.log(_LARGEST_WHOLE, max(2, high)) + 1e-9))
+        rest = self._below(high**together, math.ceil(count / together)).to(torch.float32)
+        numbers = []
+        for _ in range(together - 1):
+            # At least ½/high away from a whole number, which is more than the division's rounding below 2²².
+            higher = (rest + 0.5).div_(high).floor_()
+            numbers.append(rest.sub_(higher, alpha=high))
+            rest = higher
+        return torch.cat((*numbers, rest), dim=1)[:, :count].reshape(-1, *shape)
+
+    def words(self, count: int) -> Tensor:
+        """int64 uniform on {0, …, 2⁶² − 1}, B×`count`."""
+        return self._below(2**62, count)
+
+    def _below(self, high: int, count: int) -> Tensor:
+        drawn_BD = self._room((count,), torch.int64)
+        return stateless.randint_(self._keys(drawn_BD), drawn_BD, high=high)
 
     def _room(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         return torch.empty((len(self._key_B), math.prod(shape)), dtype=dtype, device=self._key_B.device)
@@ -97,12 +116,12 @@ class KeyedRandom:
 
 def permutation(seed: int, stage: Stage, image: int, length: int) -> Tensor:
     """int64, a random order of 0..length−1, the same on every device."""
-    keys_N = KeyedRandom.of(seed, stage, image, range(1)).integers(2**62, (length,))[0]
+    keys_N = KeyedRandom.of(seed, stage, image, range(1)).words(length)[0]
     return keys_N.argsort(stable=True)
 
 
 # Of seed 7, stage ESTIMATE, image 11, copy 5.
-_KNOWN_INTEGERS = (647, 879, 977, 859, 48, 615)
+_KNOWN_INTEGERS = (647, 879, 977, 302, 603, 475)
 _KNOWN_UNIFORM = (0.7340826988220215, 0.7669176459312439, 0.48852431774139404, 0.38498157262802124)
 _KNOWN_NORMAL = (-0.4416774809360504, 0.746546745300293, -0.20095379650592804, 1.859975814819336)
 

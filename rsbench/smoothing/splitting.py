@@ -48,7 +48,7 @@ class GridSplittingSmoothing(SmoothingMeasure):
         return steps_of(x_NCHW, self.q, "integer noise")
 
     def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
-        index_BCHW = random.integers(self.levels, tuple(prepared_BCHW.shape[1:])).to(torch.float32)
+        index_BCHW = random.integers(self.levels, tuple(prepared_BCHW.shape[1:]))
         return split(prepared_BCHW, index_BCHW, levels=self.levels, q=self.q)
 
 

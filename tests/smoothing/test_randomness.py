@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chi2
 from torch import Tensor
 from torch.func import _random as stateless
 
@@ -37,14 +38,19 @@ def philox(key: int, counter: int) -> list[int]:
     return c
 
 
-@given(keys)
-def test_draws_are_the_philox_words_of_the_key_and_counter_that_the_docstring_says(at: Key) -> None:
+def halves(at: Key, count: int) -> list[tuple[int, int]]:
+    """The first pairs of words that belong to a copy."""
     seed, stage, image, copy = at
     key, counter = seed * 2**32 + stage * 2**29 + image, copy * 2**20
-    words = [word for step in range(3) for word in philox(key, counter + step)]
-    # Two words make a whole number; 2⁶² takes its lower bits.
-    expected = [(high << 32 | low) % 2**62 for high, low in zip(words[::2], words[1::2], strict=True)]
-    assert stream(*at).integers(2**62, (6,)).tolist() == [expected]
+    words = [word for step in range(-(-count // 2)) for word in philox(key, counter + step)]
+    return list(zip(words[::2], words[1::2], strict=True))[:count]
+
+
+@given(keys)
+def test_draws_are_the_philox_words_of_the_key_and_counter_that_the_docstring_says(at: Key) -> None:
+    # Two words of 32 bits make one; 2⁶² takes its lower bits.
+    expected = [(high << 32 | low) % 2**62 for high, low in halves(at, 6)]
+    assert stream(*at).words(6).tolist() == [expected]
 
 
 def test_known_answers_of_the_reference() -> None:
@@ -91,26 +97,26 @@ def test_streams_of_neighbouring_keys_share_no_word() -> None:
     words: set[int] = set()
     count = 0
     for seed, stage, image in product((0, 1), Stage, (0, 1, 2)):
-        drawn = stream(seed, stage, image, count=3).integers(2**62, (50,)).flatten().tolist()
+        drawn = stream(seed, stage, image, count=3).words(50).flatten().tolist()
         words.update(drawn)
         count += len(drawn)
     assert len(words) == count
 
 
 def test_the_largest_draw_of_a_copy_ends_before_the_next_copy_begins() -> None:
-    copies = stream(3, copy=5, count=2).integers(2**62, (2**21,))
+    copies = stream(3, copy=5, count=2).words(2**21)
     # The last counter of one and the first of the other are neighbours, and no number is in both.
     assert np.intersect1d(copies[0].numpy(), copies[1].numpy()).size == 0
     high, low = philox(3 * 2**32 + Stage.ESTIMATE * 2**29, 6 * 2**20 - 1)[2:]
     assert copies[0, -1].item() == (high << 32 | low) % 2**62
     with pytest.raises(OverflowError, match="has no stream of its own"):
-        stream().integers(2, (2**21 + 1,))
+        stream().words(2**21 + 1)
 
 
 def test_a_stream_goes_on_where_it_stopped() -> None:
     twice = stream(count=2)
-    first, second = twice.integers(2**62, (6,)), twice.integers(2**62, (6,))
-    assert torch.equal(torch.cat((first, second), dim=1), stream(count=2).integers(2**62, (12,)))
+    first, second = twice.words(6), twice.words(6)
+    assert torch.equal(torch.cat((first, second), dim=1), stream(count=2).words(12))
 
 
 def test_dtypes_and_ranges() -> None:
@@ -121,9 +127,36 @@ def test_dtypes_and_ranges() -> None:
     assert 0.99 < uniform.max() < 1.0
     assert torch.equal(uniform * 2**24, (uniform * 2**24).round())
     assert stream().normal((3,)).dtype == torch.float32
-    integers = stream().integers(7, (1000,))
-    assert integers.dtype == torch.int64
-    assert set(integers.flatten().tolist()) == set(range(7))
+    assert stream().words(3).dtype == torch.int64
+
+
+@given(keys, st.integers(1, 2**22), st.integers(1, 30))
+def test_whole_numbers_are_the_digits_of_words(at: Key, high: int, count: int) -> None:
+    together = next(k for k in range(22, 0, -1) if high**k <= 2**22) if high > 1 else 22
+    size = -(-count // together)
+    words = [(hi << 32 | lo) % high**together for hi, lo in halves(at, size)]
+    expected = [word // high**place % high for place in range(together) for word in words][:count]
+    drawn = stream(*at).integers(high, (count,))
+    assert drawn.dtype == torch.float32
+    assert drawn.tolist() == [expected]
+
+
+@pytest.mark.parametrize("high", [2, 28, 45, 46, 883, 2048, 2049, 2**22])
+def test_whole_numbers_are_uniform(high: int) -> None:
+    drawn = stream(count=100).integers(high, (1001,)).flatten().numpy()
+    assert drawn.min() >= 0
+    assert drawn.max() < high
+    # Chi-square over at most 50 cells of equal size; the chance of such a value is 10⁻⁶.
+    cells = min(high, 50)
+    counts = np.bincount((drawn * cells // high).astype(int), minlength=cells)
+    sizes = np.bincount(np.arange(high) * cells // high, minlength=cells) / high * len(drawn)
+    assert ((counts - sizes) ** 2 / sizes).sum() < chi2.isf(1e-6, cells - 1)
+
+
+@pytest.mark.parametrize("high", [0, 2**22 + 1])
+def test_whole_numbers_that_float32_does_not_hold_are_refused(high: int) -> None:
+    with pytest.raises(ValueError, match="are not drawn"):
+        stream().integers(high, (1,))
 
 
 def test_a_permutation_is_one_and_its_own() -> None:
