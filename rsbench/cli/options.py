@@ -35,7 +35,9 @@ Alpha = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(envvar="RSBENCH_BATCH_SIZE", help="Rows of a batch: part of a run's identity (default by network)."),
+    typer.Option(
+        envvar="RSBENCH_BATCH_SIZE", help="Rows of a batch: part of a run's identity (default by network and device)."
+    ),
 ]
 Workers = Annotated[
     int | None,

@@ -77,7 +77,8 @@ def sample_budget(options: CertifyOptions, dataset: ImageDataset) -> SampleBudge
 
 def batch_size(options: CertifyOptions, architecture: str) -> int:
     """Rows of a batch. Raises UsageError when they are not positive."""
-    rows = ARCHITECTURES[architecture].batch_size if options.batch_size is None else options.batch_size
+    usual = ARCHITECTURES[architecture].batch_size(options.device)
+    rows = usual if options.batch_size is None else options.batch_size
     if not 1 <= rows <= _LARGEST_BATCH:
         raise UsageError(f"--batch-size {rows} is out of range: give a number from 1 to {_LARGEST_BATCH:,}")
     return rows

@@ -54,7 +54,8 @@ def compare_settings(
         rates: list[list[float]] = [[] for _ in settings]
         for _ in range(_TURNS):
             for one, rate in zip(ready, rates, strict=True):
-                if isinstance(one, _Ready):
+                # One that is slow has had its time after fewer turns.
+                if isinstance(one, _Ready) and one.seconds < seconds:
                     rate.append(one.rate(seconds / _TURNS))
                 watcher.advance(1)
     finally:
@@ -77,6 +78,7 @@ class _Ready:
         self._network, self._x_BCHW = network, x_BCHW
         # A first pass is slower.
         self._winner_B = self._pass()
+        self.seconds = 0.0
 
     def rate(self, seconds: float) -> float:
         """Passes a second, for about so long."""
@@ -84,7 +86,9 @@ class _Ready:
         while passes == 0 or time.perf_counter() - started < seconds:
             self._pass()
             passes += len(self._x_BCHW)
-        return passes / (time.perf_counter() - started)
+        taken = time.perf_counter() - started
+        self.seconds += taken
+        return passes / taken
 
     def alike(self, other: "_Ready") -> float | None:
         """The share of equal votes on the same copies."""

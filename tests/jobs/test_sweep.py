@@ -129,8 +129,8 @@ def test_another_network_makes_another_sweep_of_other_trials(digits: ImageDatase
     with store_with(tmp_path, digits) as store:
         few, more = (estimate_sweep(store, tmp_path, digits, plan, workers=1, say=print) for plan in (usual, other))
     assert few.passes == more.passes
-    # One chunk of 60 images with 264 votes or 27 bases: 15.5 and 1.6 batches of 1024 for mlp, 30.9 and 3.2 of 512.
-    assert (few.batches, more.batches) == (2 * (16 + 2), 2 * (31 + 4))
+    # One chunk of 60 images with 264 votes or 27 bases: 15.5 and 1.6 batches of 1024 for mlp, 123.8 and 12.7 of 128.
+    assert (few.batches, more.batches) == (2 * (16 + 2), 2 * (124 + 13))
     assert {speed.architecture for speed in more.speeds} == {"cnn"}
 
 

@@ -19,8 +19,8 @@ import torch
 from scipy.special import ndtr, ndtri
 
 from rsbench.records import FloatArray, IntArray
-from rsbench.smoothing.additive import UniformSmoothing
-from rsbench.smoothing.splitting import SplittingSmoothing
+from rsbench.smoothing.additive import GridUniformSmoothing, UniformSmoothing
+from rsbench.smoothing.splitting import GridSplittingSmoothing, SplittingSmoothing
 from rsbench.specs import Family
 from rsbench.theory.box_image_l1 import smallest_overlap
 from rsbench.theory.catalogue import CERTIFICATES
@@ -341,6 +341,27 @@ def test_the_laws_are_those_of_the_samplers_at_half_steps(q: int) -> None:
         cells = q * (UniformSmoothing(half_width).perturb(x_B, draw) + half_width) - 0.5
         torch.testing.assert_close(cells, cells.round(), rtol=0, atol=1e-4)
         sampled_XL = cells.round().long().reshape(q + 1, levels).numpy()
+        law = uniform_law(q, 1, levels)
+        assert [np.flatnonzero(law.weights(point)).tolist() for point in range(q + 1)] == sampled_XL.tolist()
+
+
+@pytest.mark.parametrize("q", [2, 5, 8])
+def test_the_laws_are_those_of_the_samplers_of_whole_numbers(q: int) -> None:
+    for levels in range(1, 3 * q + 1):
+        x_B = (torch.arange(q + 1) / q).repeat_interleave(levels).reshape(-1, 1, 1, 1)
+        every = Draw(torch.arange(levels).repeat(q + 1).reshape(-1, 1, 1, 1))
+
+        splitting = GridSplittingSmoothing(levels, q)
+        sampled_XL = (
+            (4 * q * splitting.perturb(splitting.prepare(x_B), every)).round().long().reshape(q + 1, -1).numpy()
+        )
+        law = splitting_law(q, 1, levels)
+        counted_XC = (sampled_XL[:, :, None] == np.unique(sampled_XL)).sum(axis=1)
+        assert [law.weights(point).tolist() for point in range(q + 1)] == counted_XC.tolist()
+
+        uniform = GridUniformSmoothing(levels, q)
+        half_steps = 2 * q * uniform.perturb(uniform.prepare(x_B), every)
+        sampled_XL = ((half_steps.round().long() + levels - 1) // 2).reshape(q + 1, -1).numpy()
         law = uniform_law(q, 1, levels)
         assert [np.flatnonzero(law.weights(point)).tolist() for point in range(q + 1)] == sampled_XL.tolist()
 
