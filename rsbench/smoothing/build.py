@@ -9,6 +9,9 @@ from rsbench.smoothing.measure import SmoothingMeasure
 from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
 from rsbench.specs import MeasureSpec
 
+# Steps of noise in the range of a pixel: so many that rounding λ up to a whole number of them is not seen in a result.
+_FINE = 1024
+
 
 def build_measure(
     spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool = False
@@ -27,11 +30,11 @@ def build_measure(
         case "gaussian":
             return GaussianSmoothing(std=_at_least(spec.sigma))
         case "uniform" if q is not None and on_grid:
-            return GridUniformSmoothing(grid_levels(spec.half_width, q), q)
+            return GridUniformSmoothing(*grid_of(spec.half_width, q))
         case "uniform":
             return UniformSmoothing(half_width=_at_least(spec.half_width))
         case "splitting" if q is not None and on_grid:
-            return GridSplittingSmoothing(grid_levels(spec.half_width, q), q)
+            return GridSplittingSmoothing(*grid_of(spec.half_width, q))
         case "splitting":
             return SplittingSmoothing(half_width=_at_least(spec.half_width))
         case "deterministic-splitting":
@@ -39,12 +42,14 @@ def build_measure(
             return DeterministicSplittingSmoothing(spec.levels, spec.offsets_seed, q, shape_CHW)
 
 
-def grid_levels(half_width: float, q: int) -> int:
-    """L = ⌈2λq⌉: as many steps of 1/q as make a law at least as wide as the one that the certificate speaks of.
+def grid_of(half_width: float, q: int) -> tuple[int, int, int]:
+    """L, q and m of noise in steps of 1/mq, of which a pixel's range holds 1024 at least.
 
-    A radius of the theorems for these laws grows with λ, so the certificate of λ ≤ L/2q is true of it.
+    L = ⌈2λmq⌉: the law is at least as wide as the one that the certificate speaks of, by a step at most. A radius of
+    the theorems for these laws grows with λ, so the certificate of λ ≤ L/2mq is true of it.
     """
-    return max(1, math.ceil(2.0 * half_width * q))
+    m = max(1, math.ceil(_FINE / q))
+    return max(1, math.ceil(2.0 * half_width * m * q)), q, m
 
 
 def _at_least(scale: float) -> float:

@@ -32,24 +32,25 @@ class SplittingSmoothing(SmoothingMeasure):
 
 @dataclass(frozen=True)
 class GridSplittingSmoothing(SmoothingMeasure):
-    """Independent splits (j_i + ½)/q, j_i uniform on {0..L−1}, and every L/q from there, for images on the grid k/q.
+    """Independent splits (j_i + ½)/mq, j_i uniform on {0..L−1}, and every L/mq from there, for images on the grid k/q.
 
-    It is the splitting law of λ = L/2q whose splits are moved to the middle of their step of 1/q, where they part the
+    It is the splitting law of λ = L/2mq whose splits are moved to the middle of their step of 1/q, where they part the
     same pixels of the grid. So theorem 2 holds among those images, in the arithmetic that ran.
     """
 
     levels: int
     q: int
+    m: int = 1
 
     def __post_init__(self) -> None:
-        check_size(self.levels, self.q)
+        check_size(self.levels, self.m * self.q)
 
     def prepare(self, x_NCHW: Tensor) -> Tensor:
-        return steps_of(x_NCHW, self.q, "integer noise")
+        return steps_of(x_NCHW, self.q, "integer noise").mul_(self.m)
 
     def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
         index_BCHW = random.integers(self.levels, tuple(prepared_BCHW.shape[1:]))
-        return split(prepared_BCHW, index_BCHW, levels=self.levels, q=self.q)
+        return split(prepared_BCHW, index_BCHW, levels=self.levels, q=self.m * self.q)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rsbench.smoothing.additive import GaussianSmoothing, GridUniformSmoothing, UniformSmoothing
-from rsbench.smoothing.build import build_measure, grid_levels
+from rsbench.smoothing.build import build_measure, grid_of
 from rsbench.smoothing.measure import EnumeratedMeasure, SmoothingMeasure
 from rsbench.smoothing.randomness import KeyedRandom, Stage
 from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
@@ -21,6 +21,8 @@ MEASURES: dict[str, SmoothingMeasure] = {
     "splitting-wide": SplittingSmoothing(half_width=1.5),
     "grid-uniform": GridUniformSmoothing(levels=24, q=16),
     "grid-splitting": GridSplittingSmoothing(levels=48, q=16),
+    "fine-grid-uniform": GridUniformSmoothing(levels=1774, q=16, m=64),
+    "fine-grid-splitting": GridSplittingSmoothing(levels=1774, q=16, m=64),
     "deterministic-splitting": DeterministicSplittingSmoothing(levels=40, offsets_seed=1, q=16, shape_CHW=SHAPE),
 }
 every_measure = pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES.keys())
@@ -139,16 +141,19 @@ def test_deterministic_splitting_needs_a_grid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "kind"), [("uniform", GridUniformSmoothing(28, 16)), ("splitting", GridSplittingSmoothing(28, 16))]
+    ("family", "kind"),
+    [("uniform", GridUniformSmoothing(1774, 16, 64)), ("splitting", GridSplittingSmoothing(1774, 16, 64))],
 )
 def test_noise_of_whole_numbers_is_never_narrower_than_its_name(
     family: Family, kind: GridUniformSmoothing | GridSplittingSmoothing
 ) -> None:
-    # 2λq = 27.71…
+    # 2λ·1024 = 1773.62…
     spec = MeasureSpec(family=family, sigma=0.5)
     assert build_measure(spec, q=16, shape_CHW=SHAPE, on_grid=True) == kind
-    assert kind.levels / (2 * kind.q) >= spec.half_width
-    assert grid_levels(0.75, 16) == 24
+    assert spec.half_width <= kind.levels / (2 * kind.m * kind.q) <= spec.half_width + 1 / (2 * 1024)
+    assert [grid_of(0.75, q) for q in (16, 255, 1023, 1024, 65_535)] == [
+        (1536, 16, 64), (1913, 255, 5), (3069, 1023, 2), (1536, 1024, 1), (98_303, 65_535, 1),
+    ]  # fmt: skip
 
 
 def test_whole_numbers_need_a_grid_and_a_law_that_has_them() -> None:
