@@ -39,7 +39,8 @@ def commands(group: Any = None, name: str = "rsbench") -> Iterator[tuple[str, An
 
 def flags(command: Any) -> set[str]:
     """The long flags of a command."""
-    return {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")} - {"--help"}
+    every = (flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts))
+    return {flag for flag in every if flag.startswith("--")} - {"--help"}
 
 
 def section(name: str) -> str:
