@@ -11,6 +11,7 @@ from rsbench.cli.output import print_json, say
 from rsbench.cli.progress import ProgressLine
 from rsbench.errors import UsageError
 from rsbench.methods import method_named
+from rsbench.report.arithmetic import network_text
 from rsbench.report.numbers import count_text, percent_down, time_text
 
 if TYPE_CHECKING:
@@ -117,8 +118,9 @@ def _told(
 ) -> list[str]:
     size = "×".join(map(str, header.shape))
     what = f"{header.architecture}{'' if trained else ' (untrained)'} on {size}, {header.method}"
+    computed = f"{network_text(spec.model_dump())}, {speed.device}"
     lines = [
-        f"{what}, sigma {header.measure.sigma:g}, batches of {spec.batch_size}, {_arithmetic(spec)}, {speed.device}",
+        f"{what}, sigma {header.measure.sigma:g}, batches of {spec.batch_size}, {computed}",
         "",
         f"bare network   {_rate(speed.bare):>12} passes a second",
         f"the whole way  {_rate(speed.full):>12} votes a second   {percent_down(speed.ratio)} % of the bare network",
@@ -158,7 +160,7 @@ def _tell_settings(measured: Sequence["SettingSpeed"], json: bool) -> None:
     print("batch   arithmetic                     passes a second   against the first   votes alike")
     own = measured[0].passes_per_second
     for one in measured:
-        line = f"{one.spec.batch_size:>5}   {_arithmetic(one.spec):<29}"
+        line = f"{one.spec.batch_size:>5}   {network_text(one.spec.model_dump()):<29}"
         if one.passes_per_second is None or own is None:
             print(f"{line}   {one.refusal}")
             continue
@@ -199,12 +201,6 @@ def _as_json(
             "gpu_hours": run.gpu_hours,
         },
     }
-
-
-def _arithmetic(spec: "CertificationSpec") -> str:
-    """In which arithmetic a network computes."""
-    extra = ["channels last"] * spec.channels_last + ["compiled"] * spec.torch_compile
-    return ", ".join([spec.precision, *extra])
 
 
 def _rate(number: float) -> str:

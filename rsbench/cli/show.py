@@ -12,6 +12,7 @@ from rsbench.cli import options as o
 from rsbench.cli.output import print_json, print_rich
 from rsbench.records import ClaimRecord, CurveRecord, ImageColumns, RunDetails, RunRecord, TrainingRecord
 from rsbench.report.annotations import annotation_text
+from rsbench.report.arithmetic import arithmetic_text
 from rsbench.report.configuration import TIER_TEXT, curve_text, enumerated_votes, threat_model_of
 from rsbench.report.numbers import budget_text
 from rsbench.theory.catalogue import CERTIFICATES
@@ -140,6 +141,7 @@ def _identity(record: RunRecord, claim: ClaimRecord | None) -> list[tuple[str, s
         ("tier", record.tier if record.tier in ("measured", "reproduced") else TIER_TEXT[record.tier]),
         ("method", f"{record.method}, σ = {record.sigma:g}{noise}"),
         ("votes", votes),
+        *([("arithmetic", arithmetic)] if (arithmetic := arithmetic_text(record)) else []),
     ]
 
 

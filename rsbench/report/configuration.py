@@ -242,15 +242,23 @@ def enumerated_votes(run: RunRecord) -> int:
 def _approaches(runs: Sequence[RunRecord]) -> list[Approach]:
     """The approach of each run: a method that was trained by several recipes has one for each."""
     plain = [_approach(run) for run in runs]
+    on_grid = {approach for approach in plain if approach.on_grid}
+    plain = [_beside(approach, on_grid) for approach in plain]
     recipes: dict[Approach, set[str]] = defaultdict(set)
     for approach, run in zip(plain, runs, strict=True):
         recipes[approach].add(run.recipe)
     named = {
-        (approach, recipe): approach if len(several) == 1 else replace(approach, variant=_recipe_label(recipe))
+        (approach, recipe): approach if len(several) == 1 else _variant(approach, _recipe_label(recipe))
         for approach, several in recipes.items()
         for recipe in several
     }
     return [named[approach, run.recipe] for approach, run in zip(plain, runs, strict=True)]
+
+
+def _beside(approach: Approach, on_grid: set[Approach]) -> Approach:
+    """Told apart where the same was also drawn in whole numbers."""
+    alike = not approach.on_grid and replace(approach, on_grid=True) in on_grid
+    return replace(approach, variant="noise in float32") if alike else approach
 
 
 def _approach(run: RunRecord) -> Approach:
@@ -283,4 +291,8 @@ def _single(approach: Approach, run: RunRecord, members: Sequence[RunRecord]) ->
     same_checkpoint = sum(other.checkpoint_sha256 == run.checkpoint_sha256 for other in members) > 1
     known = run.checkpoint_sha256 is not None and not same_checkpoint
     name = f"checkpoint {run.checkpoint_sha256}"[:23] if known else f"run {run.fingerprint[:12]}"
+    return _variant(approach, name)
+
+
+def _variant(approach: Approach, name: str) -> Approach:
     return replace(approach, variant=f"{approach.variant}, {name}".removeprefix(", "))

@@ -8,7 +8,7 @@ import numpy as np
 
 from rsbench.methods import METHODS, measure_for
 from rsbench.records import CurveRecord, DatasetInfo, RunRecord, Standing, Steps, Tier
-from rsbench.specs import CertificationSpec, SampleBudget
+from rsbench.specs import CertificationSpec, Noise, SampleBudget
 from rsbench.store.recipe import recipe_of
 from tests.fixtures.noise import float_noise
 from tests.fixtures.results import DIGITS
@@ -31,7 +31,8 @@ def a_run(
     radii: Sequence[float], *, images: int = 4, method: str = "ssn", sigma: float = 0.5, seed: int = 0,
     checkpoint: str | None = None, dataset: DatasetInfo = DIGITS, chosen: str | None = None, n: int = 1000,
     abstained: int = 0, training_seed: int | None = None, training_json: str | None = None,
-    certificate: str | None = None, standing: Standing = "declared", tier: Tier = "measured",
+    certificate: str | None = None, noise: Noise | None = None, standing: Standing = "declared",
+    tier: Tier = "measured",
 ) -> RunRecord:  # fmt: skip
     """A sealed run in which the images classified correctly have these radii."""
     table = METHODS[method]
@@ -51,7 +52,7 @@ def a_run(
         batch_size=64,
         chunk_images=1,
         device="cpu",
-        noise=float_noise(measure),
+        noise=noise or float_noise(measure),
     )
     alpha = None if spec.budget is None else spec.budget.failure_probability
     curve = CurveRecord(

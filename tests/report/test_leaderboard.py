@@ -218,6 +218,19 @@ def test_runs_with_another_batch_size_are_not_averaged() -> None:
     assert [len(row.cells[0].configuration.runs) for row in board_of(*runs).groups[0].rows] == [1, 1]
 
 
+def test_noise_of_whole_numbers_and_of_float32_are_rows_of_their_own_and_hold_on_other_images() -> None:
+    whole = [a_run([0.6, 0.7], seed=seed, noise="philox4x32-grid") for seed in (0, 1)]
+    real = [a_run([0.6], seed=seed, checkpoint=run.checkpoint_sha256) for seed, run in enumerate(whole)]
+    (first, second) = board_of(*real, *whole).groups[0].rows
+    assert (first.approach.label, second.approach.label) == ("", "noise in float32")
+    assert first.approach.threat_model == "the grid {k/q}^d in [0,1]^d"
+    assert second.approach.threat_model == "the box [0,1]^d"
+    assert [row.seeds_label for row in (first, second)] == ["2 seeds", "2 seeds"]
+    # Where there is nothing beside it, it needs no name.
+    (alone,) = board_of(*real).groups[0].rows
+    assert alone.approach.label == ""
+
+
 def test_a_run_that_was_reproduced_is_averaged_with_its_seeds_as_any_other() -> None:
     (row,) = board_of(a_run([0.5], seed=0, tier="reproduced"), a_run([0.5], seed=1)).groups[0].rows
     assert row.seeds_label == "2 seeds"
