@@ -43,6 +43,7 @@ def test_recertify_then_leaderboard_then_show(runs: dict[str, str], capfd: pytes
     assert sorted(titles) == ["DSSN", "SSN", "SSN (box)", "Uniform"]
     assert [len(group["rows"]) for group in printed_json("leaderboard --all --exploratory", capfd)["groups"]] == [4, 2]
     shown = printed(f"show {runs['ssn'][:12]}", capfd)[0]
+    assert "arithmetic   noise in float32; fp32" in shown
     assert "box · n 100 · α 0.001 · one-versus-rest · exploratory" in shown
 
 
