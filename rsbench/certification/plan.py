@@ -31,7 +31,7 @@ def spec_prefixes(spec: CertificationSpec) -> tuple[int, ...]:
 def default_chunk_images(batch_size: int, passes_per_image: int) -> int:
     """Images of one chunk: as many as fill 64 batches, at least one, at most 500.
 
-    So at most 1.6 % of the passes fill up a chunk's last batch. A chunk is what a lost worker loses.
+    So at most 1.6 % of the passes fill up a chunk's last batch, unless 500 images fill few batches.
     """
     return max(1, min(_MOST_IMAGES, _BATCHES * batch_size // passes_per_image))
 

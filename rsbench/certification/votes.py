@@ -15,7 +15,7 @@ from rsbench.data.unit import unit_images
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.models.arithmetic import Arithmetic
 from rsbench.models.device import describe_device, prepare_device
-from rsbench.records import Chunk, ChunkVotes, Votes
+from rsbench.records import Chunk, ChunkVotes, Votes, named_together
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.measure import EnumeratedMeasure
 from rsbench.smoothing.randomness import LARGEST_IMAGE, KeyedRandom, check_streams
@@ -102,15 +102,16 @@ def added_up(parts: Sequence[ChunkVotes]) -> ChunkVotes:
         first.chunk,
         Votes(counts_NRK, first.votes.prefixes),
         sum(part.seconds for part in parts),
-        " and ".join(sorted({part.device for part in parts})),
+        named_together(part.device for part in parts),
         sum(part.batches for part in parts),
     )
 
 
 def _check_noise(work: CertificationWork) -> None:
-    if work.spec.budget is not None and work.spec.noise == "philox-block100-float32":
+    if work.spec.noise == "philox-block100-float32":
         raise UsageError(
-            "the run's noise was drawn by an early rsbench in a way that this one has not: certify the checkpoint again"
+            "the run is of an early rsbench, which drew noise and filled batches in another way: certify the "
+            "checkpoint again"
         )
     if work.info.images > LARGEST_IMAGE + 1:
         raise UsageError(

@@ -16,7 +16,7 @@ from rsbench.jobs.planning import PlannedRun
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.tally import Tally
 from rsbench.jobs.watcher import Watcher
-from rsbench.records import Chunk, ChunkVotes
+from rsbench.records import Chunk, ChunkVotes, kinds_of
 from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
 from rsbench.store.writer import OpenRun
@@ -87,11 +87,12 @@ def _finish(
     tally = Tally(spec)
     if run.done:
         tally.add(patiently(partial(store.image_columns, run.id), watcher))
-    devices = {made.device for made in store.details(run.id).provenances} if run.done else set()
+    made = store.details(run.id).provenances if run.done else ()
+    devices = {kind for one in made for kind in kinds_of(one.device)}
     done = 0
     for finished in count(work, missing, dataset.pixels):
         for device, counted in by_device(finished):
-            devices.add(device)
+            devices |= kinds_of(device)
             _check_one_kind(spec, counted[0].chunk, devices)
             images = certify_chunks(spec, dataset.info, dataset.labels_N, counted)
             seconds = sum(one.seconds for one in counted)

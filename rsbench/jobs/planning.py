@@ -1,5 +1,6 @@
 """Which runs are asked for: specifications of checkpoints, images and options."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,8 @@ from rsbench.methods import method_named
 from rsbench.models.architectures import ARCHITECTURES, architecture_named
 from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
 from rsbench.records import DatasetInfo
+from rsbench.smoothing.build import build_measure
+from rsbench.smoothing.randomness import LARGEST_COPY
 from rsbench.specs import (
     GRID_FAMILIES,
     CertificationSpec,
@@ -64,8 +67,8 @@ def sample_budget(options: CertifyOptions, dataset: ImageDataset) -> SampleBudge
             f"--alpha {alpha:g} is not a failure probability: give a number between 0 and 1, such as 0.001"
         )
     for flag, votes in (("--n0", options.n_select), ("--n", n)):
-        if votes >= 2**32:
-            raise UsageError(f"{flag} {votes} is more votes than the store can hold: give fewer than {2**32:,}")
+        if votes >= 2**31:
+            raise UsageError(f"{flag} {votes} is more votes than can be counted: give fewer than {2**31:,}")
     if options.n_select < 1:
         raise UsageError(f"--n0 {options.n_select} selects no class: give at least 1 vote; papers use 100")
     if n < (needed := smallest_certifying_n(alpha)):
@@ -101,6 +104,8 @@ def plan_spec(
     rows = batch_size(options, header.architecture)
     channels_last = ARCHITECTURES[header.architecture].channels_last
     noise_seed = options.noise_seed if options.noise_seed is not None else header.seed or 0
+    noise = noise_of(options, header.measure, info)
+    _check_drawn(header.measure, info, noise)
     return CertificationSpec(
         method=method.name,
         checkpoint_sha256=sha256,
@@ -115,7 +120,7 @@ def plan_spec(
         batch_size=rows,
         chunk_images=default_chunk_images(rows, passes),
         device=options.device,
-        noise=noise_of(options, header.measure, info),
+        noise=noise,
         precision=options.precision,
         channels_last=channels_last if options.channels_last is None else options.channels_last,
         torch_compile=options.torch_compile,
@@ -137,6 +142,19 @@ def noise_of(options: CertifyOptions, measure: MeasureSpec, info: DatasetInfo) -
         )
         raise UsageError(f"--noise-arithmetic grid: {reason}: leave it out")
     return "philox4x32-grid" if possible and options.noise_arithmetic != "float" else "philox4x32-float"
+
+
+def _check_drawn(measure: MeasureSpec, info: DatasetInfo, noise: Noise) -> None:
+    """Raises UsageError when images are too large, or a law too wide, for the noise to be drawn."""
+    if math.prod(info.shape) > LARGEST_COPY:
+        raise UsageError(
+            f"{info.name} has images of {math.prod(info.shape):,} values, and noise is keyed for {LARGEST_COPY:,} at "
+            "most: make them smaller"
+        )
+    try:
+        build_measure(measure, q=info.q, shape_CHW=info.shape, on_grid=noise == "philox4x32-grid")
+    except ValueError as error:
+        raise UsageError(f"sigma {measure.sigma:g} on {info.name}: {error}") from error
 
 
 def choose_checkpoints(

@@ -1,5 +1,6 @@
 """How fast a network votes here: by the last bench of it, else by the newest run of it in the store."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -50,13 +51,13 @@ def known_speed(
     speed = stored(architecture, spec.device)
     if speed is not None:
         return KnownSpeed(architecture, "store", speed, f"{architecture}: the newest sealed run of it here")
-    usual = ARCHITECTURES[architecture]
     words = ["--dataset", dataset.info.name, "--architecture", architecture, "--batch-size", str(spec.batch_size)]
-    left_out = {"mixed_devices"} | ({"channels_last"} if spec.channels_last == usual.channels_last else set())
-    words += ["--device", spec.device, *arithmetic_options(spec.model_dump(mode="json", exclude=left_out))]
+    usual = ARCHITECTURES[architecture].channels_last == spec.channels_last
+    arithmetic = arithmetic_options(spec.model_dump(mode="json", exclude={"mixed_devices"}))
+    words += ["--device", spec.device, *(word for word in arithmetic if not (usual and "channels-last" in word))]
     return KnownSpeed(
         architecture,
         None,
         None,
-        f"the speed of {architecture} is not known here: run rsbench bench {' '.join(words)}",
+        f"the speed of {architecture} is not known here: run rsbench bench {shlex.join(words)}",
     )

@@ -17,7 +17,7 @@ from rsbench.errors import UsageError
 from rsbench.jobs.certify import FinishedRun, run_certification
 from rsbench.jobs.checkpoints import find_file, load_known, save_checkpoint
 from rsbench.jobs.patience import patiently
-from rsbench.jobs.planning import CertifyOptions, PlannedRun, batch_size, plan_run, sample_budget
+from rsbench.jobs.planning import CertifyOptions, PlannedRun, batch_size, plan_run, plan_spec, sample_budget
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import measure_for, method_named
@@ -78,7 +78,11 @@ def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
         images=canonical(images),
         budget=sample_budget(options.certify, dataset) if sampled else None,
     )
-    return PlannedSweep(spec, _trials(spec, dataset, options.certify.device), training_data(dataset), options.certify)
+    trials = _trials(spec, dataset, options.certify.device)
+    for trial in trials:
+        # What cannot be certified is told before it is trained.
+        plan_spec(trial, "", dataset, options.certify)
+    return PlannedSweep(spec, trials, training_data(dataset), options.certify)
 
 
 def _check_architecture(architecture: str, dataset: ImageDataset) -> None:

@@ -74,8 +74,7 @@ def arithmetic_options(spec: dict[str, Any]) -> list[str]:
         words += ["--noise-arithmetic", "float"]
     if spec["precision"] != "fp32":
         words += ["--precision", spec["precision"]]
-    if "channels_last" in spec:
-        words.append("--channels-last" if spec["channels_last"] else "--no-channels-last")
+    words.append("--channels-last" if spec.get("channels_last") else "--no-channels-last")
     words += ["--compile"] if spec.get("torch_compile") else []
     words += ["--mixed-devices"] if spec.get("mixed_devices") else []
     return words

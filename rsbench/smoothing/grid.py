@@ -15,7 +15,10 @@ _LARGEST = 2**21
 def check_size(levels: int, q: int) -> None:
     """Raises ValueError when a grid is too fine for exact numbers."""
     if levels + q > _LARGEST:
-        raise ValueError(f"{levels} levels on a grid of {q} steps are more than float32 can count: at most {_LARGEST}")
+        raise ValueError(
+            f"{levels} levels on a grid of {q} steps are more than float32 can count (at most {_LARGEST}): "
+            "lower sigma, or use --noise-arithmetic float"
+        )
 
 
 def steps_of(x: Tensor, q: int, who: str) -> Tensor:
@@ -40,7 +43,7 @@ def split(steps_BCHW: Tensor, index_BCHW: Tensor, *, levels: int, q: int) -> Ten
     """The middle of the cell of [0,1] that holds each pixel, float32.
 
     `steps_BCHW`: pixels in steps of 1/q. `index_BCHW`, whole numbers in float32, which are changed: [0,1] is cut at
-    (index + ½)/q and every L/q from there (Levine & Feizi 2021, eq. 28). Only the last division is rounded.
+    (index + ½)/q and every L/q from there (Levine & Feizi 2021, eq. 28). Only quotients are rounded.
     """
     # In half steps pixels are even and cuts odd, so no pixel lies on a cut; 2L is even, so the quotient is at least
     # 1/2L away from a whole number, far more than its rounding.

@@ -26,7 +26,7 @@ _SEED_BITS, _STAGE_BITS, _IMAGE_BITS = 32, 3, 29
 _DRAW_BITS = 20
 LARGEST_IMAGE = 2**_IMAGE_BITS - 1
 # A copy has 2²⁰ steps of the counter, and the widest draw takes a step for two values.
-_MOST_VALUES = 2 * 2**_DRAW_BITS
+LARGEST_COPY = 2 * 2**_DRAW_BITS
 _LARGEST_WHOLE = 2**22
 
 
@@ -110,7 +110,7 @@ class KeyedRandom:
         counter_B = self._counter_B + self._drawn
         self._drawn += math.ceil(drawn_BD.shape[1] / 2)
         if self._drawn > 2**_DRAW_BITS:
-            raise OverflowError(f"a copy of more than {_MOST_VALUES:,} values has no stream of its own")
+            raise OverflowError(f"a copy of more than {LARGEST_COPY:,} values has no stream of its own")
         return torch.stack((self._key_B, counter_B), dim=1).view(torch.uint64)[:, None]
 
 

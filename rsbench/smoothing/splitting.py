@@ -34,7 +34,7 @@ class SplittingSmoothing(SmoothingMeasure):
 class GridSplittingSmoothing(SmoothingMeasure):
     """Independent splits (j_i + ½)/mq, j_i uniform on {0..L−1}, and every L/mq from there, for images on the grid k/q.
 
-    It is the splitting law of λ = L/2mq whose splits are moved to the middle of their step of 1/q, where they part the
+    It is the splitting law of λ = L/2mq whose splits are moved to the middle of their step of 1/mq, where they part the
     same pixels of the grid. So theorem 2 holds among those images, in the arithmetic that ran.
     """
 

@@ -124,6 +124,8 @@ def test_noise_of_whole_numbers_gives_other_votes_of_the_same_shape(method: str)
 def test_noise_that_is_drawn_no_more_is_refused() -> None:
     with pytest.raises(UsageError, match="early rsbench"):
         counter(spec(noise="philox-block100-float32"))
+    with pytest.raises(UsageError, match="early rsbench"):
+        counter(spec("dssn", noise="philox-block100-float32"))
 
 
 def test_images_off_the_grid_are_refused_by_noise_of_whole_numbers() -> None:

@@ -1,5 +1,6 @@
 """Noise in whole numbers and in float32: the same certified accuracy within the error of sampling."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.errors import UsageError
 from rsbench.jobs.certify import run_certification
 from rsbench.jobs.planning import CertifyOptions, plan_run
+from rsbench.jobs.sweep import SweepOptions, plan_sweep
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import IntArray
 from rsbench.votes_format import decode_votes
@@ -54,3 +56,12 @@ def test_whole_numbers_are_the_default_where_they_can_be(trained: dict[str, Chec
     assert noise("dssn") == noise("dssn", noise_arithmetic="float") == "enumerated"
     with pytest.raises(UsageError, match="--noise-arithmetic grid: gaussian noise is no whole number: leave it out"):
         noise("cohen", noise_arithmetic="grid")
+
+
+def test_a_law_too_wide_for_whole_numbers_is_refused_before_it_is_trained(digits: ImageDataset) -> None:
+    options = SweepOptions(methods=("ssn",), sigmas=(600.0,), seeds=(0,), epochs=1, certify=CertifyOptions())
+    with pytest.raises(UsageError, match=r"sigma 600 on digits: .* lower sigma, or use --noise-arithmetic float"):
+        plan_sweep(options, digits)
+    plan_sweep(replace(options, certify=CertifyOptions(noise_arithmetic="float")), digits)
+    with pytest.raises(UsageError, match="--noise-arithmetic grid: gaussian"):
+        plan_sweep(replace(options, methods=("cohen",), certify=CertifyOptions(noise_arithmetic="grid")), digits)

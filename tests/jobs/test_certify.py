@@ -1,6 +1,6 @@
 """Certification from end to end on real images: choice of checkpoints, resumption, seals, and everything refused."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from rsbench.certification.plan import batches_of
+from rsbench.certification.votes import VoteCounter, added_up
+from rsbench.certification.work import CertificationWork
 from rsbench.cluster.scheduler import CountChunks, vote_counting
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
@@ -20,7 +23,7 @@ from rsbench.jobs.estimate import missing_chunks
 from rsbench.jobs.planning import CertifyOptions, choose_checkpoints, plan_run
 from rsbench.models.architectures import build_backbone
 from rsbench.models.checkpoint import Checkpoint
-from rsbench.records import ChunkVotes, Votes
+from rsbench.records import Chunk, ChunkVotes, Votes
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
@@ -261,6 +264,28 @@ def test_chunks_of_two_kinds_of_device_are_refused_unless_asked_for(
         assert one.notes == ()
         assert several.notes == ("computed on devices of several kinds, or allowed to be",)
         assert [made.device for made in store.details(several.id).provenances][1:] == ["another"]
+
+
+def test_parts_of_a_chunk_from_two_kinds_of_device_are_refused_too(
+    trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path
+) -> None:
+    @contextmanager
+    def shared(workers: int, device: str) -> Iterator[CountChunks]:
+        def counted(work: CertificationWork, chunks: Iterable[Chunk], load: Any) -> Iterator[Sequence[ChunkVotes]]:
+            counter = VoteCounter(work)
+            for chunk in chunks:
+                parts = [counter.count(chunk, load(chunk.indices), part) for part in (range(3), range(3, 19))]
+                yield [added_up([parts[0], replace(parts[1], device="another")])]
+
+        yield counted
+
+    plan = plan_run(trained["ssn"], "x", digits, OPTIONS)
+    assert batches_of(plan.spec, 60) == 19
+    with store_with(tmp_path, digits, trained["ssn"]) as store:
+        with pytest.raises(UsageError, match=r"images 0 to 59 come from another kind of device .*another; cpu"):
+            run_certification(store, digits, [plan], workers=0, watcher=Listener(), counting=shared)
+        [run] = store.incomplete_runs()
+        assert run.done == 0
 
 
 def test_dssn_needs_no_budget_and_ignores_the_noise_seed(trained: dict[str, Checkpoint], digits: ImageDataset) -> None:
