@@ -23,7 +23,7 @@ from rsbench.jobs.sweep import training_data
 from rsbench.models.architectures import Normalized, build_backbone
 from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
 from rsbench.records import Chunk, ChunkVotes
-from rsbench.specs import MeasureSpec, Noise
+from rsbench.specs import MeasureSpec
 from rsbench.training.noise_augmentation import train
 from rsbench.votes_format import encode_votes
 from tests.benchmarks.stub_actors import stub_actors
@@ -71,11 +71,10 @@ def convolutional(digits: ImageDataset) -> Checkpoint:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("noise", ["philox4x32-float", "philox4x32-grid"])
 def test_convolutions_with_batch_norm_give_the_same_bytes_on_any_number_of_workers(
-    noise: Noise, convolutional: Checkpoint, digits: ImageDataset, ray_nodes: str
+    convolutional: Checkpoint, digits: ImageDataset, ray_nodes: str
 ) -> None:
-    work = work_for(convolutional, digits, noise=noise)
+    work = work_for(convolutional, digits, noise="philox4x32-grid", channels_last=True)
     here = count_with(0, work, digits)
     assert len(set(here.values())) > 25
     for workers in (1, 2, 5):
