@@ -44,7 +44,7 @@ from tests.fixtures.trained import store_with
             "--n 9 can certify nothing at --alpha 0.001, not even a unanimous vote: 10 would",
         ),
         ("sweep --method ssn --n0 0", "--n0 0 selects no class"),
-        ("sweep --method ssn --n 99999999999", "--n 99999999999 is more votes than the store can hold"),
+        ("sweep --method ssn --n 99999999999", "--n 99999999999 is more votes than can be counted"),
         ("sweep --method ssn --batch-size 99999999", "--batch-size 99999999 is out of range"),
         ("sweep --method dssn --sigma 1e300", "sigma must lie between 1e-6 and 1e6"),
         ("certify --dataset digits --db :memory:", "a database in memory keeps nothing"),
