@@ -1,6 +1,6 @@
 """What came out: frozen records that cross the layers. Shapes: N images, K classes, R rows of votes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -62,28 +62,15 @@ class Chunk:
 class ChunkVotes:
     """The votes of a chunk, its images in the chunk's order, the seconds that they took, and on what.
 
-    They are of all its batches, or of so many of them: the votes of all parts add up to those of the chunk, whose
-    `device` then names each kind (see `kinds_of`).
+    They are of all its batches, or of so many of them: the votes of all parts add up to those of the chunk. `devices`:
+    the kinds that they come from.
     """
 
     chunk: Chunk
     votes: Votes
     seconds: float
-    device: str
+    devices: frozenset[str]
     batches: int
-
-
-_BETWEEN_KINDS = " and "
-
-
-def named_together(devices: Iterable[str]) -> str:
-    """One name for devices of one kind or of several."""
-    return _BETWEEN_KINDS.join(sorted({kind for device in devices for kind in kinds_of(device)}))
-
-
-def kinds_of(device: str) -> frozenset[str]:
-    """The kinds of device in such a name."""
-    return frozenset(device.split(_BETWEEN_KINDS))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """How a run is cut: chunks of images, batches of their noisy copies, prefixes of votes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import overload
 
 from rsbench.data.subset import indices_of
@@ -61,6 +61,11 @@ class Chunks(Sequence[Chunk]):
 def cut(spec: CertificationSpec) -> Chunks:
     """All chunks of a run: they depend on the spec alone, never on workers or on what is missing."""
     return Chunks(indices_of(spec.images), spec.chunk_images)
+
+
+def missing_chunks(spec: CertificationSpec, done: Container[int]) -> Iterator[Chunk]:
+    """The chunks of a run of which no image is done. A chunk is written whole, so its first image tells."""
+    return (chunk for chunk in cut(spec) if chunk.indices[0] not in done)
 
 
 def batches_of(spec: CertificationSpec, images: int) -> int:

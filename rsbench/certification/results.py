@@ -1,12 +1,11 @@
 """Votes → the rows of a run, through the certificate that the run declared."""
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Sequence
 
 import numpy as np
 
+from rsbench.certification.plan import spec_prefixes
 from rsbench.records import ChunkVotes, DatasetInfo, ImageColumns, IntArray
 from rsbench.specs import CertificationSpec
 from rsbench.theory.catalogue import CERTIFICATES
@@ -14,10 +13,12 @@ from rsbench.theory.certificate import ImageFacts, check_votes
 from rsbench.votes_format import encode_votes
 
 
-def by_device(counted: Sequence[ChunkVotes]) -> Iterator[tuple[str, list[ChunkVotes]]]:
-    """The chunks that each device has voted on."""
-    for device, chunks in groupby(sorted(counted, key=attrgetter("device")), key=attrgetter("device")):
-        yield device, list(chunks)
+def by_devices(counted: Sequence[ChunkVotes]) -> dict[frozenset[str], list[ChunkVotes]]:
+    """The chunks that devices of each kind, or of several together, have voted on."""
+    chunks: dict[frozenset[str], list[ChunkVotes]] = {}
+    for one in counted:
+        chunks.setdefault(one.devices, []).append(one)
+    return chunks
 
 
 def certify_chunks(
@@ -29,9 +30,11 @@ def certify_chunks(
     Raises ValueError when the votes are not those that the specification asked for.
     """
     counts_NRK = np.concatenate([one.votes.counts_NRK for one in counted])
+    drawn_R = (0 if spec.budget is None else spec.budget.n_select, *spec_prefixes(spec))
+    if (counts_NRK.sum(axis=2) != drawn_R).any():
+        raise ValueError(f"the votes of every image must be {drawn_R} in turn, and those of one are not")
     selection_NK, estimation_NK = counts_NRK[:, 0], counts_NRK[:, -1]
-    drawn = spec.passes_per_image if spec.budget is None else spec.budget.n_estimate
-    check_votes(estimation_NK, n=drawn, classes=info.classes)
+    check_votes(estimation_NK, n=drawn_R[-1], classes=info.classes)
     verdicts = CERTIFICATES[spec.certificate].certify(
         selection_NK,
         estimation_NK,

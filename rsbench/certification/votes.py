@@ -15,7 +15,7 @@ from rsbench.data.unit import unit_images
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.models.arithmetic import Arithmetic
 from rsbench.models.device import describe_device, prepare_device
-from rsbench.records import Chunk, ChunkVotes, Votes, named_together
+from rsbench.records import Chunk, ChunkVotes, Votes
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.measure import EnumeratedMeasure
 from rsbench.smoothing.randomness import LARGEST_IMAGE, KeyedRandom, check_streams
@@ -67,7 +67,8 @@ class VoteCounter:
         counts_NRK[:, 1:] = np.cumsum(counts_NRK[:, 1:], axis=1)
         seconds = time.perf_counter() - started
         votes = Votes(counts_NRK, spec_prefixes(self._spec))
-        return ChunkVotes(chunk, votes, seconds, describe_device(self._spec.device), len(chosen))
+        devices = frozenset({describe_device(self._spec.device)})
+        return ChunkVotes(chunk, votes, seconds, devices, len(chosen))
 
     def images(self, chunk: Chunk, pixels_NCHW: Pixels) -> tuple[Tensor, Tensor]:
         """The images of a chunk as the measure takes them, and their indices, both on the device.
@@ -102,7 +103,7 @@ def added_up(parts: Sequence[ChunkVotes]) -> ChunkVotes:
         first.chunk,
         Votes(counts_NRK, first.votes.prefixes),
         sum(part.seconds for part in parts),
-        named_together(part.device for part in parts),
+        frozenset().union(*(part.devices for part in parts)),
         sum(part.batches for part in parts),
     )
 

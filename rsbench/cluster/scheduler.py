@@ -211,6 +211,7 @@ class _Pool:
                 ) from error
             self._call(number)
             return
+        del self._failed_starts[number]
         self._ready.add(number)
 
     def _free(self, busy: Counter[int]) -> list[int]:

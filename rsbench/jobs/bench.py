@@ -17,7 +17,7 @@ from rsbench.certification.work import CertificationWork
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.random_images import RandomImages
 from rsbench.errors import UsageError
-from rsbench.jobs.batches import batches
+from rsbench.jobs.batches import batches, votes
 from rsbench.jobs.checkpoints import Foreign, check_described, foreign_header
 from rsbench.jobs.planning import choose_checkpoints, named_checkpoint
 from rsbench.jobs.stages import Stages
@@ -132,7 +132,7 @@ def _measure(
             taken[name].append(_mean(go, turn) / size)
         watcher.advance(1)
     # The part may fill its last batch otherwise than a chunk of the run.
-    rows_a_vote = _rows(spec, None) / _votes(spec)
+    rows_a_vote = _rows(spec, None) / votes(spec, cut(spec))
     second = {name: rows_a_vote * statistics.median(turns) for name, turns in taken.items()}
     ratio = statistics.median(bare / full for bare, full in zip(taken["forward"], taken["full"], strict=True))
     return Speed(
@@ -150,27 +150,27 @@ def _measure(
 def duration(spec: CertificationSpec, speed: Speed, workers: int) -> Duration:
     """Of a whole run on that many workers, which share its batches."""
     chunks = cut(spec)
-    votes = _votes(spec)
-    seconds = votes / speed.full
+    passes = votes(spec, chunks)
+    seconds = passes / speed.full
     busy = max(1, min(workers, batches(spec, chunks)))
     return Duration(
         images=sum(len(chunk.indices) for chunk in chunks),
-        votes=votes,
+        votes=passes,
         workers=busy,
         seconds=seconds / busy,
         gpu_hours=seconds / 3600.0 if spec.device == "cuda" else None,
     )
 
 
-def shortened(spec: CertificationSpec, votes: int) -> CertificationSpec:
+def shortened(spec: CertificationSpec, most: int) -> CertificationSpec:
     """The run with chunks of about so many votes at most: of fewer images, or of one with fewer votes.
 
     Those are whole batches.
     """
     passes = spec.passes_per_image
-    if votes >= passes:
-        return spec.model_copy(update={"chunk_images": min(spec.chunk_images, votes // passes)})
-    kept = max(math.ceil(2 / spec.batch_size), votes // spec.batch_size) * spec.batch_size
+    if most >= passes:
+        return spec.model_copy(update={"chunk_images": min(spec.chunk_images, most // passes)})
+    kept = max(math.ceil(2 / spec.batch_size), most // spec.batch_size) * spec.batch_size
     update: dict[str, object] = {"chunk_images": 1}
     if kept < passes and spec.budget is None:
         update["measure"] = spec.measure.model_copy(update={"levels": kept})
@@ -201,10 +201,6 @@ def _mean(go: Callable[[], float], seconds: float) -> float:
     while sum(taken) < seconds:
         taken.append(go())
     return statistics.fmean(taken)
-
-
-def _votes(spec: CertificationSpec) -> int:
-    return spec.passes_per_image * sum(len(chunk.indices) for chunk in cut(spec))
 
 
 def _rows(spec: CertificationSpec, chunks: int | None) -> int:

@@ -4,19 +4,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from rsbench.certification.plan import batches_of, cut
-from rsbench.certification.results import by_device, certify_chunks
+from rsbench.certification.plan import batches_of, missing_chunks
+from rsbench.certification.results import by_devices, certify_chunks
 from rsbench.certification.work import CertificationWork
 from rsbench.cluster.scheduler import CountChunks, Counting, LoadPixels, vote_counting
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import indices_of
 from rsbench.errors import UsageError
+from rsbench.jobs.checkpoints import record_checkpoint
 from rsbench.jobs.patience import patiently
 from rsbench.jobs.planning import PlannedRun
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.tally import Tally
 from rsbench.jobs.watcher import Watcher
-from rsbench.records import Chunk, ChunkVotes, kinds_of
+from rsbench.records import Chunk, ChunkVotes
 from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
 from rsbench.store.writer import OpenRun
@@ -60,16 +61,7 @@ def run_certification(
 
 def _open(store: Store, dataset: ImageDataset, plan: PlannedRun) -> OpenRun:
     """A run as the store has it, now claimed."""
-    header = plan.checkpoint.header
-    store.record_checkpoint(
-        plan.checkpoint.sha256,
-        path=plan.path,
-        method=header.method,
-        measure=header.measure,
-        dataset_fingerprint=dataset.info.fingerprint,
-        seed=header.seed,
-        header_json=header.canonical_json(),
-    )
+    record_checkpoint(store, plan.checkpoint, plan.path, dataset.info)
     return store.open_run(plan.spec, image_count=len(indices_of(plan.spec.images)))
 
 
@@ -80,25 +72,23 @@ def _finish(
     spec, header = plan.spec, plan.checkpoint.header
     if run.sealed:
         return FinishedRun(spec, 0)
-    # A chunk is written whole, so its first image tells whether it is done.
-    missing = (chunk for chunk in cut(spec) if chunk.indices[0] not in run.done)
+    missing = missing_chunks(spec, run.done)
     work = CertificationWork(spec, dataset.info, plan.checkpoint)
     label = f"{spec.method} sigma {spec.measure.sigma:g} seed {header.seed if header.seed is not None else spec.seed}"
-    tally = Tally(spec)
+    tally, devices = Tally(spec), set[str]()
     if run.done:
         tally.add(patiently(partial(store.image_columns, run.id), watcher))
-    made = store.details(run.id).provenances if run.done else ()
-    devices = {kind for one in made for kind in kinds_of(one.device)}
+        details = patiently(partial(store.details, run.id), watcher)
+        devices = {made.device for made in details.provenances}
     done = 0
     for finished in count(work, missing, dataset.pixels):
-        for device, counted in by_device(finished):
-            devices |= kinds_of(device)
+        for kinds, counted in by_devices(finished).items():
+            devices |= kinds
             _check_one_kind(spec, counted[0].chunk, devices)
             images = certify_chunks(spec, dataset.info, dataset.labels_N, counted)
             seconds = sum(one.seconds for one in counted)
-            patiently(
-                partial(store.write_chunk, run.id, images, seconds=seconds, provenance=provenance(device)), watcher
-            )
+            where = provenance(" and ".join(sorted(kinds)))
+            patiently(partial(store.write_chunk, run.id, images, seconds=seconds, provenance=where), watcher)
             tally.add(images)
             done += len(images)
             watcher.advance(len(images), f"{label}: {tally}")

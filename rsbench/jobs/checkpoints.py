@@ -10,8 +10,9 @@ from rsbench.errors import CheckpointError, UsageError
 from rsbench.methods import measure_for, method_named
 from rsbench.models.architectures import architecture_named
 from rsbench.models.checkpoint import Checkpoint, CheckpointHeader, safetensors_header
-from rsbench.records import CheckpointRecord
+from rsbench.records import CheckpointRecord, DatasetInfo
 from rsbench.report.files import write_whole
+from rsbench.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,20 @@ class Foreign:
     sigma: float | None = None
     architecture: str | None = None
     offsets_seed: int | None = None
+
+
+def record_checkpoint(store: Store, checkpoint: Checkpoint, path: str, info: DatasetInfo) -> None:
+    """Let the store know a checkpoint, and where its file lies."""
+    header = checkpoint.header
+    store.record_checkpoint(
+        checkpoint.sha256,
+        path=path,
+        method=header.method,
+        measure=header.measure,
+        dataset_fingerprint=info.fingerprint,
+        seed=header.seed,
+        header_json=header.canonical_json(),
+    )
 
 
 def save_checkpoint(checkpoint: Checkpoint, home: Path) -> Path:

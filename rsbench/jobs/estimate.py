@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rsbench.certification.plan import cut
+from rsbench.certification import plan
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.batches import batches, votes
 from rsbench.jobs.bench_results import kept_results
@@ -65,12 +65,11 @@ def missing_chunks(store: Store, spec: CertificationSpec) -> Sequence[Chunk]:
     """What the store does not have of a run; nothing is written."""
     known = store.find_run(spec.fingerprint())
     if known is None:
-        return cut(spec)
+        return plan.cut(spec)
     if known.sealed_at is not None:
         return []
     done = set(store.image_columns(known.id).index_N.tolist())
-    # A chunk is written whole, so its first image tells whether it is done.
-    return [chunk for chunk in cut(spec) if chunk.indices[0] not in done]
+    return list(plan.missing_chunks(spec, done))
 
 
 def _asked(planned: Sequence[PlannedRun]) -> list[_Asked]:

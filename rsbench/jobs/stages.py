@@ -13,7 +13,9 @@ from rsbench.certification.rows import RowPlan
 from rsbench.certification.votes import VoteCounter
 from rsbench.certification.work import CertificationWork
 from rsbench.data.dataset import ImageDataset
+from rsbench.jobs.checkpoints import record_checkpoint
 from rsbench.jobs.provenance import provenance
+from rsbench.models.device import describe_device
 from rsbench.records import ChunkVotes
 from rsbench.smoothing.voting import Ballot
 from rsbench.store.store import Store
@@ -36,16 +38,7 @@ class Stages:
         self._counted: ChunkVotes | None = None
         self._runs = 0
         store.record_dataset(work.info)
-        header = work.checkpoint.header
-        store.record_checkpoint(
-            work.checkpoint.sha256,
-            path="",
-            method=header.method,
-            measure=header.measure,
-            dataset_fingerprint=work.info.fingerprint,
-            seed=header.seed,
-            header_json=header.canonical_json(),
-        )
+        record_checkpoint(store, work.checkpoint, "", work.info)
 
     def forward(self) -> float:
         """One pass of the bare network over a batch that lies ready on the device."""
@@ -115,7 +108,9 @@ class Stages:
 
     def _write(self, run: int, counted: ChunkVotes) -> None:
         rows = certify_chunks(self._work.spec, self._work.info, self._dataset.labels_N, [counted])
-        self._store.write_chunk(run, rows, seconds=counted.seconds, provenance=provenance(counted.device))
+        self._store.write_chunk(
+            run, rows, seconds=counted.seconds, provenance=provenance(describe_device(self._work.spec.device))
+        )
 
     def _seconds(self, work: Callable[[], object]) -> float:
         self._wait()

@@ -63,14 +63,14 @@ def verify_run(
     sampled = sorted(random.Random(seed).sample(indices_of(spec.images), min(sample, run.image_count)))  # noqa: S311
     chunks = [chunk for chunk in cut(spec) if set(sampled) & set(chunk.indices)]
     stored = _stored_votes(store, run, chunks)
-    differences, device = [], ""
+    differences, devices = list[Difference](), frozenset[str]()
     images = sum(len(chunk.indices) for chunk in chunks)
     watcher.begin("verifying", images, "images")
     try:
         with vote_counting(min(workers, batches(spec, chunks)), spec.device) as count:
             work = CertificationWork(spec, dataset.info, checkpoint)
             for counted in chain.from_iterable(count(work, chunks, dataset.pixels)):
-                device = counted.device
+                devices |= counted.devices
                 for index, content in zip(
                     counted.chunk.indices, encode_votes(counted.votes.counts_NRK), strict=True
                 ):  # fmt: skip
@@ -79,7 +79,7 @@ def verify_run(
                 watcher.advance(len(counted.chunk.indices))
     finally:
         watcher.end()
-    here = provenance(device)
+    here = provenance(" and ".join(sorted(devices)))
     there = store.details(run.id).provenances
     return Verification(
         run,

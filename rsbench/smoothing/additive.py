@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rsbench.smoothing.grid import check_size, steps_of
+from rsbench.smoothing.grid import GridNoise
 from rsbench.smoothing.measure import SmoothingMeasure
 from rsbench.smoothing.randomness import KeyedRandom
 
@@ -34,7 +34,7 @@ class UniformSmoothing(SmoothingMeasure):
 
 
 @dataclass(frozen=True)
-class GridUniformSmoothing(SmoothingMeasure):
+class GridUniformSmoothing(GridNoise):
     """x + (j + ½)/mq − λ with j uniform on {0..L−1} in every coordinate, λ = L/2mq, for images on the grid k/q.
 
     It is the uniform law of half-width λ whose copies are moved to the middle of their step of 1/mq. That move is the
@@ -42,17 +42,9 @@ class GridUniformSmoothing(SmoothingMeasure):
     holds among those images, in the arithmetic that ran: only the last division is rounded.
     """
 
-    levels: int
-    q: int
-    m: int = 1
-
-    def __post_init__(self) -> None:
-        check_size(self.levels, self.m * self.q)
-
     def prepare(self, x_NCHW: Tensor) -> Tensor:
-        # In half steps of 1/mq, and with the constants of the noise.
-        return steps_of(x_NCHW, self.q, "integer noise").mul_(2 * self.m).add_(1 - self.levels)
+        # In half steps, and with the constants of the noise.
+        return super().prepare(x_NCHW).mul_(2).add_(1 - self.levels)
 
     def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
-        index_BCHW = random.integers(self.levels, tuple(prepared_BCHW.shape[1:]))
-        return index_BCHW.mul_(2).add_(prepared_BCHW).div_(2 * self.m * self.q)
+        return self.indices(prepared_BCHW, random).mul_(2).add_(prepared_BCHW).div_(2 * self.m * self.q)

@@ -21,25 +21,24 @@ def build_measure(
     `on_grid`: in whole numbers, where noise is otherwise drawn in float32; deterministic splitting always is.
     Raises ValueError when whole numbers are asked for without a q, or for Gaussian noise.
     """
-    whole = on_grid or spec.family == "deterministic-splitting"
-    if whole and q is None:
-        raise ValueError("integer noise and deterministic splitting need images on a grid k/q")
     match spec.family:
-        case "gaussian" if on_grid:
-            raise ValueError("Gaussian noise is not made in whole numbers")
+        case "deterministic-splitting":
+            if q is None or spec.levels is None or spec.offsets_seed is None:
+                raise ValueError("deterministic splitting needs images on a grid k/q")
+            return DeterministicSplittingSmoothing(spec.levels, spec.offsets_seed, q, shape_CHW)
         case "gaussian":
+            if on_grid:
+                raise ValueError("Gaussian noise is not made in whole numbers")
             return GaussianSmoothing(std=_at_least(spec.sigma))
-        case "uniform" if q is not None and on_grid:
-            return GridUniformSmoothing(*grid_of(spec.half_width, q))
+        case "uniform" | "splitting" if on_grid:
+            if q is None:
+                raise ValueError("noise in whole numbers needs images on a grid k/q")
+            grid_noise = GridUniformSmoothing if spec.family == "uniform" else GridSplittingSmoothing
+            return grid_noise(*grid_of(spec.half_width, q))
         case "uniform":
             return UniformSmoothing(half_width=_at_least(spec.half_width))
-        case "splitting" if q is not None and on_grid:
-            return GridSplittingSmoothing(*grid_of(spec.half_width, q))
         case "splitting":
             return SplittingSmoothing(half_width=_at_least(spec.half_width))
-        case "deterministic-splitting":
-            assert q is not None and spec.levels is not None and spec.offsets_seed is not None  # noqa: S101, PT018
-            return DeterministicSplittingSmoothing(spec.levels, spec.offsets_seed, q, shape_CHW)
 
 
 def grid_of(half_width: float, q: int) -> tuple[int, int, int]:

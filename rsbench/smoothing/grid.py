@@ -3,8 +3,13 @@
 Whole numbers are kept in float32, which holds them exactly up to 2²⁴ and computes with them several at a time.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+from rsbench.smoothing.measure import SmoothingMeasure
+from rsbench.smoothing.randomness import KeyedRandom
 
 # Inputs are float32: X/q·q differs from the integer X by less than 255·2⁻²³ there.
 _TOLERANCE = 1e-4
@@ -19,6 +24,26 @@ def check_size(levels: int, q: int) -> None:
             f"{levels} levels on a grid of {q} steps are more than float32 can count (at most {_LARGEST}): "
             "lower sigma, or use --noise-arithmetic float"
         )
+
+
+@dataclass(frozen=True)
+class GridNoise(SmoothingMeasure):
+    """Independent noise of L steps of 1/mq, for images on the grid k/q."""
+
+    levels: int
+    q: int
+    m: int = 1
+
+    def __post_init__(self) -> None:
+        check_size(self.levels, self.m * self.q)
+
+    def prepare(self, x_NCHW: Tensor) -> Tensor:
+        """The pixels in steps of 1/mq."""
+        return steps_of(x_NCHW, self.q, "integer noise").mul_(self.m)
+
+    def indices(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
+        """A step for each pixel, whole numbers in {0..L−1}."""
+        return random.integers(self.levels, tuple(prepared_BCHW.shape[1:]))
 
 
 def steps_of(x: Tensor, q: int, who: str) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsbench.smoothing.grid import check_size, split, steps_of
+from rsbench.smoothing.grid import GridNoise, check_size, split, steps_of
 from rsbench.smoothing.measure import EnumeratedMeasure, SmoothingMeasure
 from rsbench.smoothing.randomness import KeyedRandom
 
@@ -31,25 +31,15 @@ class SplittingSmoothing(SmoothingMeasure):
 
 
 @dataclass(frozen=True)
-class GridSplittingSmoothing(SmoothingMeasure):
+class GridSplittingSmoothing(GridNoise):
     """Independent splits (j_i + ½)/mq, j_i uniform on {0..L−1}, and every L/mq from there, for images on the grid k/q.
 
     It is the splitting law of λ = L/2mq whose splits are moved to the middle of their step of 1/mq, where they part the
     same pixels of the grid. So theorem 2 holds among those images, in the arithmetic that ran.
     """
 
-    levels: int
-    q: int
-    m: int = 1
-
-    def __post_init__(self) -> None:
-        check_size(self.levels, self.m * self.q)
-
-    def prepare(self, x_NCHW: Tensor) -> Tensor:
-        return steps_of(x_NCHW, self.q, "integer noise").mul_(self.m)
-
     def perturb(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
-        index_BCHW = random.integers(self.levels, tuple(prepared_BCHW.shape[1:]))
+        index_BCHW = self.indices(prepared_BCHW, random)
         return split(prepared_BCHW, index_BCHW, levels=self.levels, q=self.m * self.q)
 
 

@@ -75,7 +75,7 @@ class StubActor:
         # The first part of a chunk has all of its votes.
         part = 0 if batches is not None and batches.start > 0 else 1
         votes = Votes(part * counts_NRK, PREFIXES)
-        return ChunkVotes(chunk, votes, 0.0, "a stub", every if batches is None else len(batches))
+        return ChunkVotes(chunk, votes, 0.0, frozenset({"a stub"}), every if batches is None else len(batches))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rsbench.certification.results import by_device, certify_chunks
+from rsbench.certification.results import by_devices, certify_chunks
 from rsbench.records import Chunk, ChunkVotes, Votes
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.votes_format import decode_votes
@@ -22,7 +22,9 @@ COUNTS_NRK = np.array(
         [[10, 10, 0, 0], [50, 50, 0, 0], [125, 125, 0, 0]],
     ]
 )
-COUNTED = ChunkVotes(Chunk(2, (5, 6, 9)), Votes(COUNTS_NRK, (100, 250)), seconds=1.0, device="cpu", batches=13)
+COUNTED = ChunkVotes(
+    Chunk(2, (5, 6, 9)), Votes(COUNTS_NRK, (100, 250)), seconds=1.0, devices=frozenset({"cpu"}), batches=13
+)
 
 
 def test_rows_come_in_the_order_of_the_chunk() -> None:
@@ -79,13 +81,25 @@ def test_the_rows_of_an_image_are_the_same_whichever_chunks_come_with_its_own(me
 
 
 def test_chunks_are_told_apart_by_the_device_that_voted_on_them() -> None:
-    elsewhere = replace(COUNTED, device="another")
-    assert list(by_device([COUNTED, elsewhere, COUNTED])) == [("another", [elsewhere]), ("cpu", [COUNTED, COUNTED])]
+    elsewhere = replace(COUNTED, devices=frozenset({"another"}))
+    both = replace(COUNTED, devices=frozenset({"another", "cpu"}))
+    assert by_devices([COUNTED, elsewhere, COUNTED, both]) == {
+        COUNTED.devices: [COUNTED, COUNTED], elsewhere.devices: [elsewhere], both.devices: [both],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_votes_that_are_too_few_or_too_many_are_refused(row: int) -> None:
+    counts_NRK = COUNTS_NRK.copy()
+    counts_NRK[1, row, 3] += 1
+    wrong = replace(COUNTED, votes=Votes(counts_NRK, (100, 250)))
+    with pytest.raises(ValueError, match=r"must be \(20, 100, 250\) in turn"):
+        certify_chunks(spec(), INFO, LABELS_N, [COUNTED, wrong])
 
 
 def test_an_enumerated_run_never_abstains() -> None:
     counts_NRK = np.array([[[0] * 4, [0, 27, 0, 0]], [[0] * 4, [13, 0, 14, 0]]])
-    counted = ChunkVotes(Chunk(0, (0, 1)), Votes(counts_NRK, (27,)), seconds=1.0, device="cpu", batches=1)
+    counted = ChunkVotes(Chunk(0, (0, 1)), Votes(counts_NRK, (27,)), seconds=1.0, devices=frozenset({"cpu"}), batches=1)
     rows = certify_chunks(spec("dssn"), INFO, LABELS_N, [counted])
     # Class 1 beats class 0, which wins ties, by (27 − 0 − 1)/2 = 13 steps of 1/16.
     assert rows.predicted_N.tolist() == [1, 2]

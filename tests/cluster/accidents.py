@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import sqlite3
+from abc import ABC, abstractmethod
 from contextlib import closing, suppress
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from tests.fixtures.sick import nan_on, with_classes
 from tests.fixtures.thumbnails import make_network, make_tree, photograph
 
 
-class Accident:
+class Accident(ABC):
     """Happens once `after` images are stored; 0: as soon as the run is claimed.
 
     `exit_code`: of the command that meets it. `refuses`: whether that command says why in one line. `says`: some of
@@ -41,11 +42,11 @@ class Accident:
     def new_task(self) -> Task:
         return Task.of_digits(self.stage.file("good.safetensors", self.stage.checkpoint.content))
 
+    @abstractmethod
     def strike(self, driver: Driver) -> tuple[Driver, str]:
         """Let it happen to the run of a driver. Returns the driver that meets it, and what it is that was hit."""
-        raise NotImplementedError
 
-    def mend(self) -> None:
+    def mend(self) -> None:  # noqa: B027 - most need no mending
         """Make the same command possible again."""
 
     def ends_right(self) -> bool:

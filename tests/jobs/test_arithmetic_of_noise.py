@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,8 +49,8 @@ def test_both_certify_the_same_within_the_error_of_sampling(
 
 
 def test_whole_numbers_are_the_default_where_they_can_be(trained: dict[str, Checkpoint], digits: ImageDataset) -> None:
-    def noise(method: str, **options: object) -> str:
-        return plan_run(trained[method], "x", digits, CertifyOptions(**options)).spec.noise  # type: ignore[arg-type]
+    def noise(method: str, **options: Any) -> str:
+        return plan_run(trained[method], "x", digits, CertifyOptions(**options)).spec.noise
 
     assert noise("uniform") == noise("ssn") == "philox4x32-grid"
     assert noise("cohen") == noise("uniform", noise_arithmetic="float") == "philox4x32-float"

@@ -245,7 +245,7 @@ def test_chunks_of_two_kinds_of_device_are_refused_unless_asked_for(
 
             def counted(*asked: Any) -> Iterator[Sequence[ChunkVotes]]:
                 for number, [votes] in enumerate(count(*asked)):
-                    yield [votes if number < 2 else replace(votes, device="another")]
+                    yield [votes if number < 2 else replace(votes, devices=frozenset({"another"}))]
 
             yield counted
 
@@ -275,7 +275,7 @@ def test_parts_of_a_chunk_from_two_kinds_of_device_are_refused_too(
             counter = VoteCounter(work)
             for chunk in chunks:
                 parts = [counter.count(chunk, load(chunk.indices), part) for part in (range(3), range(3, 19))]
-                yield [added_up([parts[0], replace(parts[1], device="another")])]
+                yield [added_up([parts[0], replace(parts[1], devices=frozenset({"another"}))])]
 
         yield counted
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rsbench.certification.votes import VoteCounter
+from rsbench.certification.work import CertificationWork
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import UsageError
 from rsbench.jobs import settings
@@ -48,10 +49,10 @@ def test_a_setting_that_does_not_work_here_is_told_with_its_reason(
     own = run_of(trained["ssn"], digits)
     real = VoteCounter
 
-    def counter(work: object) -> object:
-        if work.spec.precision == "bf16":  # type: ignore[attr-defined]
+    def counter(work: CertificationWork) -> VoteCounter:
+        if work.spec.precision == "bf16":
             raise UsageError("no bf16 here")
-        return real(work)  # type: ignore[arg-type]
+        return real(work)
 
     monkeypatch.setattr(settings, "VoteCounter", counter)
     found = compare_settings(trained["ssn"], digits, own, seconds=0.01, watcher=Listener())
