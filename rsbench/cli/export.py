@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsbench.atomic_files import write_atomically
 from rsbench.cli import options as o
 from rsbench.cli.output import say
 from rsbench.errors import UsageError
@@ -40,7 +41,7 @@ def images(
 ) -> None:
     """Write a line for every image of some sealed runs: label, predicted class, radius."""
     from rsbench.report.export_tables import TABLE_SUFFIXES, images_frame, table_bytes
-    from rsbench.report.files import check_target, write_whole
+    from rsbench.report.files import check_target
     from rsbench.store.store import Store
 
     suffix = check_target(to, TABLE_SUFFIXES, replace=force)
@@ -49,7 +50,7 @@ def images(
         for run in found.values():
             _check_sealed(run)
         frame = images_frame([(run, store.image_columns(run.id)) for run in found.values()])
-    write_whole(to, table_bytes(frame, suffix))
+    write_atomically(to, table_bytes(frame, suffix))
     say(f"{to}: {count_text(len(frame), 'image')} of {count_text(len(found), 'run')}")
 
 
@@ -68,14 +69,14 @@ def curves(
     """Write the curves of certified accuracy over the radius, a line a step."""
     from rsbench.report.curves import curve_frame
     from rsbench.report.export_tables import TABLE_SUFFIXES, table_bytes
-    from rsbench.report.files import check_target, write_whole
+    from rsbench.report.files import check_target
     from rsbench.report.runs import open_report
 
     suffix = check_target(to, TABLE_SUFFIXES, replace=force)
     report = open_report(o.database(db), exploratory=exploratory)
     chosen = _to_be_drawn(_chosen(report, dataset, norm, method=method, sigma=sigma, seed=seed))
     frame = curve_frame(chosen, norm, report.steps(chosen))
-    write_whole(to, table_bytes(frame, suffix))
+    write_atomically(to, table_bytes(frame, suffix))
     say(f"{to}: {count_text(len(frame), 'step')} of {count_text(len(chosen), 'curve')}")
 
 
@@ -94,14 +95,14 @@ def figure(
     """Draw the curves of certified accuracy over the radius for print, a panel for each choice of images."""
     from rsbench.report.curves import curve_frame
     from rsbench.report.figures import FIGURE_SUFFIXES, figure_bytes, print_figure
-    from rsbench.report.files import check_target, write_whole
+    from rsbench.report.files import check_target
     from rsbench.report.runs import open_report
 
     suffix = check_target(to, FIGURE_SUFFIXES, replace=force)
     report = open_report(o.database(db), exploratory=exploratory)
     chosen = _to_be_drawn(_chosen(report, dataset, norm, method=method, sigma=sigma, seed=seed))
     frame = curve_frame(chosen, norm, report.steps(chosen))
-    write_whole(to, figure_bytes(print_figure(frame), suffix))
+    write_atomically(to, figure_bytes(print_figure(frame), suffix))
     say(f"{to}: {count_text(len(chosen), 'curve')} in {count_text(frame['group'].nunique(), 'panel')}")
 
 
@@ -121,7 +122,7 @@ def board(
     """Write the leaderboard: a page that needs nothing else, LaTeX tables, or a table of full precision."""
     from rsbench.report.board_files import html_file, latex_file
     from rsbench.report.export_tables import TABLE_SUFFIXES, table_bytes
-    from rsbench.report.files import check_target, write_whole
+    from rsbench.report.files import check_target
     from rsbench.report.leaderboard import leaderboard, leaderboard_frame
     from rsbench.report.runs import open_report
 
@@ -137,7 +138,7 @@ def board(
         content = latex_file(made, report)
     else:
         content = table_bytes(leaderboard_frame(made), suffix)
-    write_whole(to, content)
+    write_atomically(to, content)
     say(f"{to}: {count_text(sum(len(group.rows) for group in made.groups), 'row')}")
 
 
@@ -150,7 +151,7 @@ def reported(
 ) -> None:
     """Write the figures of papers that were imported, a line each, as printed."""
     from rsbench.report.export_tables import TABLE_SUFFIXES, table_bytes
-    from rsbench.report.files import check_target, write_whole
+    from rsbench.report.files import check_target
     from rsbench.report.reported import figures_frame
     from rsbench.store.store import Store
 
@@ -160,7 +161,7 @@ def reported(
     if not figures:
         on = f" on {dataset!r}" if dataset else ""
         raise UsageError(f"no reported figure{on} in this database: run rsbench import reported first")
-    write_whole(to, table_bytes(figures_frame(figures), suffix))
+    write_atomically(to, table_bytes(figures_frame(figures), suffix))
     say(f"{to}: {count_text(len(figures), 'figure')}")
 
 
@@ -172,7 +173,7 @@ def tsv(
     db: o.Database = None,
 ) -> None:
     """Write a sealed run as `idx label predict radius correct time` between tabs, radii rounded down."""
-    from rsbench.report.files import check_free, write_whole
+    from rsbench.report.files import check_free
     from rsbench.report.tsv import tsv_text
     from rsbench.store.store import Store
 
@@ -181,7 +182,7 @@ def tsv(
         record = store.run(run)
         _check_sealed(record)
         columns = store.image_columns(record.id)
-    write_whole(to, tsv_text(record, columns).encode())
+    write_atomically(to, tsv_text(record, columns).encode())
     say(f"{to}: {count_text(len(columns), 'image')}")
 
 

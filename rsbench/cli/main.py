@@ -5,10 +5,12 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
 from rsbench.errors import RsbenchError
+from rsbench.plugins import load_plugins, request_plugins
 
 _INTERRUPTED = 130
 
@@ -39,8 +41,15 @@ def application(names: Iterable[str] = _COMMANDS) -> typer.Typer:
     return app
 
 
-def _program() -> None:
+def _program(
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE", help="Import a plugin first, in every process; repeatable. See CONTRIBUTING."),
+    ] = None,
+) -> None:
     """Train, certify and compare randomized smoothing classifiers."""
+    request_plugins(plugin or ())
+    load_plugins()
 
 
 def main() -> None:
@@ -50,10 +59,10 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code."""
-    # Only what is asked for is imported: a calculator starts in half a second.
-    asked = [name for name in arguments[:1] if name in _COMMANDS]
+    # Only the command that runs is imported: a calculator starts in half a second.
+    command = _command_name(arguments)
     try:
-        code = application(asked or _COMMANDS)(arguments, standalone_mode=False)
+        code = application([command] if command in _COMMANDS else _COMMANDS)(arguments, standalone_mode=False)
         sys.stdout.flush()
     except RsbenchError as error:
         return _fail(str(error), error.exit_code)
@@ -74,6 +83,17 @@ def run(arguments: list[str]) -> int:
     if code == _INTERRUPTED:
         return _fail("interrupted: what is finished is kept, and the same command resumes", _INTERRUPTED)
     return code if isinstance(code, int) else 0
+
+
+def _command_name(arguments: list[str]) -> str | None:
+    """The first argument that is neither an option of the program nor the value of one."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--plugin":
+            next(rest, None)
+        elif not argument.startswith("-"):
+            return argument
+    return None
 
 
 def _specification_complaint(error: ValueError) -> str:

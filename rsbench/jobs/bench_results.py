@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from pydantic import AwareDatetime, Field, ValidationError
 
+from rsbench.atomic_files import write_atomically
 from rsbench.jobs.bench import Speed
 from rsbench.models.checkpoint import CheckpointHeader
 from rsbench.models.device import describe_device
-from rsbench.report.files import write_whole
 from rsbench.specs import CertificationSpec, Family, Spec, canonical_json
 
 # What of a specification does not change the speed, or stands in a field of its own. All the rest does, also what is
@@ -60,7 +60,7 @@ def keep_result(home: Path, header: CheckpointHeader, spec: CertificationSpec, s
     )
     folder = home / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / f"{result.name}.json", f"{result.canonical_json()}\n".encode())
+    write_atomically(folder / f"{result.name}.json", f"{result.canonical_json()}\n".encode())
 
 
 def kept_results(home: Path, say: Callable[[str], None]) -> list[BenchResult]:

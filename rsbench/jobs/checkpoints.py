@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 
+from rsbench.atomic_files import write_atomically
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.methods import measure_for, method_named
 from rsbench.models.architectures import architecture_named
 from rsbench.models.checkpoint import Checkpoint, CheckpointHeader, safetensors_header
 from rsbench.records import CheckpointRecord, DatasetInfo
-from rsbench.report.files import write_whole
 from rsbench.store.store import Store
 
 
@@ -44,7 +44,7 @@ def save_checkpoint(checkpoint: Checkpoint, home: Path) -> Path:
     folder = home / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{checkpoint.sha256}.safetensors"
-    write_whole(target, checkpoint.content)
+    write_atomically(target, checkpoint.content)
     return target
 
 

@@ -1,6 +1,5 @@
-"""Files that are made for others: whole or not at all, in a format told by the suffix, and none replaced unasked."""
+"""Checks of the files that `rsbench export` writes: the suffix gives the format, and no file is replaced unasked."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,17 +28,3 @@ def check_free(target: Path, *, replace: bool) -> None:
         raise UsageError(f"--to {target}: this is a folder: name a file in it")
     if target.exists() and not replace:
         raise UsageError(f"--to {target}: this file exists: name another, or replace it with --force")
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Put a file in its place with this content, or leave everything as it was. Raises OSError."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,4 +1,4 @@
-"""Frames as files, and files that are whole or not there."""
+"""Frames as files, and the checks of the names of files."""
 
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from rsbench.errors import UsageError
 from rsbench.records import ImageColumns
 from rsbench.report.export_tables import TABLE_SUFFIXES, images_frame, table_bytes
-from rsbench.report.files import check_free, check_target, write_whole
+from rsbench.report.files import check_free, check_target
 from tests.report.runs import a_run
 
 IMAGES = ImageColumns(
@@ -69,15 +69,3 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
         check_free(tmp_path / "no" / "a.csv", replace=False)
     with pytest.raises(UsageError, match="this is a folder"):
         check_free(tmp_path, replace=True)
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    file = tmp_path / "a.csv"
-    write_whole(file, b"first")
-    write_whole(file, b"second")
-    assert file.read_bytes() == b"second"
-    folder = tmp_path / "folder.csv"
-    folder.mkdir()
-    with pytest.raises(OSError, match=r"folder\.csv"):
-        write_whole(folder, b"third")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "folder.csv"]
