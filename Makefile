@@ -32,9 +32,9 @@ check: install
 picture: install
 	$(BIN)/python docs/take_picture.py docs/board.png
 
-# The diagram of the tables in docs/store.md.
+# The diagram of the tables in docs/reference/store.md.
 schema: install
-	$(BIN)/python docs/draw_schema.py docs/store.md
+	$(BIN)/python docs/draw_schema.py docs/reference/store.md
 
 # Rows per second of every certificate.
 benchmark: install

@@ -1,6 +1,6 @@
 """Draws the tables as a Mermaid diagram: prints it, or writes it between the markers of a page.
 
-Usage: python docs/draw_schema.py [docs/store.md]
+Usage: python docs/draw_schema.py [docs/reference/store.md]
 """
 
 import re

@@ -23,8 +23,9 @@ from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.votes_format import encode_votes
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+REFERENCE = ROOT / "docs" / "reference"
+COMMANDS = (REFERENCE / "commands.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def commands(group: Any = None, name: str = "rsbench") -> Iterator[tuple[str, Any]]:
@@ -46,7 +47,7 @@ def flags(command: Any) -> set[str]:
 def section(name: str) -> str:
     """What the documentation says of a command."""
     match = re.search(rf"^## {re.escape(name)}\n(.*?)(?=^## |\Z)", COMMANDS, re.MULTILINE | re.DOTALL)
-    assert match, f"docs/commands.md has no section {name}"
+    assert match, f"docs/reference/commands.md has no section {name}"
     return match[1]
 
 
@@ -61,13 +62,18 @@ def test_no_section_is_of_a_command_that_is_not() -> None:
     assert set(re.findall(r"^## (rsbench .*)$", COMMANDS, re.MULTILINE)) == {name for name, _ in commands()}
 
 
-def examples() -> list[str]:
-    """Every line of a code block that runs rsbench."""
-    found = []
+def examples() -> Iterator[str]:
+    """Every rsbench command line in a fenced block, with its continuation lines joined."""
     for page in PAGES:
-        for block in re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
-            found += [line for line in block.splitlines() if line.startswith("rsbench ")]
-    return found
+        for block in fenced_blocks(page.read_text(encoding="utf-8")):
+            for line in block.replace("\\\n", " ").splitlines():
+                if match := re.match(r"(?:\$ )?(?:\.venv/bin/)?(rsbench .*)", line):
+                    yield match[1]
+
+
+def fenced_blocks(text: str) -> list[str]:
+    """The contents of the fenced code blocks of a page, whatever their language."""
+    return re.findall(r"^ *```[a-z]*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("example", examples())
@@ -83,14 +89,38 @@ def test_the_readme_names_every_method() -> None:
     assert set(re.findall(r"^\| `([a-z]+)` \|", readme, re.MULTILINE)) == set(METHODS)
 
 
-def test_links_lead_somewhere() -> None:
-    for page in PAGES:
-        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """The target file and the anchor, possibly empty, of every link of a page to a file of this repository."""
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        yield (page.parent / path).resolve() if path else page, anchor
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target, anchor in links(page):
+        assert target.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(target), f"{page.name} links to #{anchor} of {target.name}"
+
+
+def test_every_page_is_reachable_from_the_readme() -> None:
+    reached, pending = set[Path](), [ROOT / "README.md"]
+    while pending:
+        page = pending.pop()
+        if page not in reached:
+            reached.add(page)
+            pending += [target for target, _ in links(page) if target.suffix == ".md"]
+    assert set(PAGES) == reached
 
 
 def test_every_table_is_described() -> None:
-    store = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
+    store = (REFERENCE / "store.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?) \|", store, re.MULTILINE)
     assert set(re.findall(r"`([a-z_]+)`", " ".join(rows))) == set(metadata.tables)
 
@@ -99,12 +129,12 @@ def test_the_diagram_of_the_tables_is_what_make_schema_draws() -> None:
     drawn = subprocess.run(
         [sys.executable, ROOT / "docs" / "draw_schema.py"], capture_output=True, text=True, check=True
     )
-    assert drawn.stdout in (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
+    assert drawn.stdout in (REFERENCE / "store.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^    ([a-z_]+) {$", drawn.stdout, re.MULTILINE)) == set(metadata.tables)
 
 
 def test_the_documented_reader_reads_votes() -> None:
-    source = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "store.md").read_text(encoding="utf-8"), re.DOTALL)
+    source = re.search(r"```python\n(.*?)```", (REFERENCE / "store.md").read_text(encoding="utf-8"), re.DOTALL)
     assert source
     names: dict[str, Any] = {}
     exec(source[1], names)  # noqa: S102 - this is the documentation's own code
@@ -121,7 +151,7 @@ def test_the_cluster_file_is_one_that_ray_understands() -> None:
 
 
 def test_the_table_of_certificates_is_what_they_declare() -> None:
-    page = (ROOT / "docs" / "certificates.md").read_text(encoding="utf-8")
+    page = (REFERENCE / "certificates.md").read_text(encoding="utf-8")
     declared = [
         f"| `{c.name}` | {', '.join(c.norms)} | {c.ball} | {c.threat_model} | {c.condition} | {c.source} |"
         for c in CERTIFICATES.values()
