@@ -1,12 +1,58 @@
-"""rsbench: train, certify and compare randomized smoothing classifiers."""
+"""rsbench: train, certify and compare randomized smoothing classifiers.
 
-from typing import Any
+The Python API is in docs/reference/python-api.md. Its names are imported when they are first used, so that
+`import rsbench` takes no time.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rsbench import certificates as certificates
+    from rsbench.errors import CheckpointError as CheckpointError
+    from rsbench.errors import DataError as DataError
+    from rsbench.errors import RsbenchError as RsbenchError
+    from rsbench.errors import StoreError as StoreError
+    from rsbench.errors import UsageError as UsageError
+    from rsbench.measures import deterministic_splitting as deterministic_splitting
+    from rsbench.measures import gaussian as gaussian
+    from rsbench.measures import splitting as splitting
+    from rsbench.measures import uniform as uniform
+    from rsbench.specs import MeasureSpec as MeasureSpec
+
+    __version__: str
+
+# The module in which each name is defined.
+_MODULES = {
+    "CheckpointError": "rsbench.errors",
+    "DataError": "rsbench.errors",
+    "MeasureSpec": "rsbench.specs",
+    "RsbenchError": "rsbench.errors",
+    "StoreError": "rsbench.errors",
+    "UsageError": "rsbench.errors",
+    "certificates": "rsbench.certificates",
+    "deterministic_splitting": "rsbench.measures",
+    "gaussian": "rsbench.measures",
+    "splitting": "rsbench.measures",
+    "uniform": "rsbench.measures",
+}
+
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    """`__version__`, looked up when it is asked for: the lookup takes longer than a calculator's answer."""
-    if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
     from importlib.metadata import version
 
-    return version("rsbench")
+    if name == "__version__":
+        value: Any = version("rsbench")
+    elif name in _MODULES:
+        module = import_module(_MODULES[name])
+        value = module if module.__name__ == f"rsbench.{name}" else getattr(module, name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
