@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from rsbench.certification.plan import batches_of, missing_chunks
+import numpy as np
+
+from rsbench.certification.plan import batches_of, cut, missing_chunks
 from rsbench.certification.results import by_devices, certify_chunks
 from rsbench.certification.work import CertificationWork
 from rsbench.cluster.scheduler import CountChunks, Counting, LoadPixels, vote_counting
@@ -17,7 +19,7 @@ from rsbench.jobs.planning import PlannedRun
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.tally import Tally
 from rsbench.jobs.watcher import Watcher
-from rsbench.records import Chunk, ChunkVotes
+from rsbench.records import Chunk, ChunkVotes, ImageColumns
 from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
 from rsbench.store.writer import OpenRun
@@ -59,6 +61,67 @@ def run_certification(
             watcher.end()
 
 
+def certify_without_store(
+    dataset: ImageDataset, plan: PlannedRun, *, workers: int, watcher: Watcher, counting: Counting = vote_counting
+) -> ImageColumns:
+    """Certify all images of a run and return them by index, with their votes. Nothing is kept if it is interrupted.
+
+    Raises what `run_certification` raises.
+    """
+    chunks = cut(plan.spec)
+    images = len(indices_of(plan.spec.images))
+    work = CertificationWork(plan.spec, dataset.info, plan.checkpoint)
+    tally, parts = Tally(plan.spec), list[ImageColumns]()
+    watcher.begin("certifying", images, "images")
+    try:
+        with counting(min(workers, batches_of(plan.spec, images)), plan.spec.device) as count:
+            for part in _certified_parts(work, chunks, dataset, count, set()):
+                parts.append(part.images)
+                tally.add(part.images)
+                watcher.advance(len(part.images), str(tally))
+    finally:
+        watcher.end()
+    return _by_index(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _CertifiedPart:
+    """Images that were certified together."""
+
+    images: ImageColumns
+    seconds: float
+    devices: frozenset[str]
+
+
+def _certified_parts(
+    work: CertificationWork, chunks: Iterable[Chunk], dataset: ImageDataset, count: CountChunks, devices: set[str]
+) -> Iterator[_CertifiedPart]:
+    """Count the votes of chunks and certify their images, as the chunks finish.
+
+    `devices` holds the kinds of devices that the other images of the run come from; those of the chunks are added.
+    Raises UsageError when a chunk comes from another kind of device and the run does not allow it.
+    """
+    for finished in count(work, chunks, dataset.pixels):
+        for kinds, counted in by_devices(finished).items():
+            devices |= kinds
+            _check_one_kind(work.spec, counted[0].chunk, devices)
+            images = certify_chunks(work.spec, dataset.info, dataset.labels_N, counted)
+            yield _CertifiedPart(images, sum(one.seconds for one in counted), kinds)
+
+
+def _by_index(parts: Sequence[ImageColumns]) -> ImageColumns:
+    index_N = np.concatenate([part.index_N for part in parts])
+    order_N = index_N.argsort()
+    votes = [content for part in parts for content in part.votes or ()]
+    return ImageColumns(
+        index_N=index_N[order_N],
+        label_N=np.concatenate([part.label_N for part in parts])[order_N],
+        predicted_N=np.concatenate([part.predicted_N for part in parts])[order_N],
+        radius_N=np.concatenate([part.radius_N for part in parts])[order_N],
+        votes=tuple(votes[row] for row in order_N.tolist()),
+    )
+
+
 def _open(store: Store, dataset: ImageDataset, plan: PlannedRun) -> OpenRun:
     """A run as the store has it, now claimed."""
     record_checkpoint(store, plan.checkpoint, plan.path, dataset.info)
@@ -81,17 +144,13 @@ def _finish(
         details = patiently(partial(store.details, run.id), watcher)
         devices = {made.device for made in details.provenances}
     done = 0
-    for finished in count(work, missing, dataset.pixels):
-        for kinds, counted in by_devices(finished).items():
-            devices |= kinds
-            _check_one_kind(spec, counted[0].chunk, devices)
-            images = certify_chunks(spec, dataset.info, dataset.labels_N, counted)
-            seconds = sum(one.seconds for one in counted)
-            where = provenance(" and ".join(sorted(kinds)))
-            patiently(partial(store.write_chunk, run.id, images, seconds=seconds, provenance=where), watcher)
-            tally.add(images)
-            done += len(images)
-            watcher.advance(len(images), f"{label}: {tally}")
+    for part in _certified_parts(work, missing, dataset, count, devices):
+        where = provenance(" and ".join(sorted(part.devices)))
+        write = partial(store.write_chunk, run.id, part.images, seconds=part.seconds, provenance=where)
+        patiently(write, watcher)
+        tally.add(part.images)
+        done += len(part.images)
+        watcher.advance(len(part.images), f"{label}: {tally}")
 
     def seal() -> None:
         # It may have been sealed by a try whose answer was lost.

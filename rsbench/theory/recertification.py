@@ -86,26 +86,11 @@ def recertify_ballots(
     caps: Callable[[IntArray], FloatArray] | None = None,
 ) -> NewCurve:
     """`recertify` of votes that are decoded already, and may be asked again."""
-    certificate = CERTIFICATES[question.certificate]
-    dims = math.prod(dataset.shape)
     radii, images, abstained = [], 0, 0
     for block in blocks:
-        votes = block.votes
-        facts = ImageFacts(
-            q=dataset.q, dims=dims, caps_ND=caps(block.index_N) if certificate.looks_at_images and caps else None
-        )
-        verdicts = certificate.certify(
-            votes.selection_NK,
-            votes.first_NK(question.n),
-            measure,
-            failure_probability=question.failure_probability,
-            procedure=question.procedure,
-            images=facts,
-        )
-        correct_N = ~verdicts.abstained_N & (verdicts.predicted_N == block.label_N)
-        # A whole box is certified at every radius, and none of its images is further from another than it has values.
-        radii.append(np.minimum(verdicts.radius_N, dims if np.isinf(verdicts.radius_N).any() else np.inf)[correct_N])
-        images, abstained = images + len(block.index_N), abstained + int(verdicts.abstained_N.sum())
+        certified = recertified_images(block, question, measure=measure, dataset=dataset, caps=caps)
+        radii.append(certified.radius_N[certified.correct_N])
+        images, abstained = images + len(certified), abstained + int((certified.predicted_N < 0).sum())
     radius_N = np.concatenate(radii) if radii else np.zeros(0)
     return NewCurve(
         certificate=question.certificate,
@@ -117,6 +102,41 @@ def recertify_ballots(
         abstained=abstained,
         average_certified_radius=average_certified_radius(radius_N, images),
         radii=radius_N,
+    )
+
+
+def recertified_images(
+    block: Ballots,
+    question: Question,
+    *,
+    measure: MeasureSpec,
+    dataset: DatasetInfo,
+    caps: Callable[[IntArray], FloatArray] | None = None,
+) -> ImageColumns:
+    """Return the class and the radius of each image under another certificate, n or α, without votes.
+
+    The arguments are those of `recertify`, and so are the errors.
+    """
+    certificate = CERTIFICATES[question.certificate]
+    dims = math.prod(dataset.shape)
+    verdicts = certificate.certify(
+        block.votes.selection_NK,
+        block.votes.first_NK(question.n),
+        measure,
+        failure_probability=question.failure_probability,
+        procedure=question.procedure,
+        images=ImageFacts(
+            q=dataset.q, dims=dims, caps_ND=caps(block.index_N) if certificate.looks_at_images and caps else None
+        ),
+    )
+    # A certificate of the whole box has an infinite radius. It is recorded as d, the number of pixel values, because no
+    # two images of the box are further apart.
+    radius_N = np.minimum(verdicts.radius_N, dims if np.isinf(verdicts.radius_N).any() else np.inf)
+    return ImageColumns(
+        index_N=block.index_N,
+        label_N=block.label_N,
+        predicted_N=np.where(verdicts.abstained_N, -1, verdicts.predicted_N),
+        radius_N=radius_N,
     )
 
 

@@ -17,7 +17,7 @@ from rsbench.cluster.scheduler import CountChunks, vote_counting
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
 from rsbench.errors import CheckpointError, UsageError
-from rsbench.jobs.certify import run_certification
+from rsbench.jobs.certify import certify_without_store, run_certification
 from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known, save_checkpoint
 from rsbench.jobs.estimate import missing_chunks
 from rsbench.jobs.planning import CertifyOptions, choose_checkpoints, plan_run
@@ -39,6 +39,21 @@ def certify(store: Store, dataset: ImageDataset, checkpoint: Checkpoint, *, work
     plan = plan_run(checkpoint, "x", dataset, OPTIONS)
     run_certification(store, dataset, [plan], workers=workers, watcher=listener)
     return listener
+
+
+@pytest.mark.parametrize("method", ["uniform", "dssn"])
+def test_without_a_store_the_rows_are_those_that_a_store_keeps(
+    method: str, trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path
+) -> None:
+    with store_with(tmp_path, digits, trained[method]) as store:
+        certify(store, digits, trained[method])
+        kept = store.image_columns(store.sealed_runs()[0].id, with_votes=True)
+    plan = plan_run(trained[method], "x", digits, OPTIONS)
+    images = certify_without_store(digits, plan, workers=0, watcher=(listener := Listener()))
+    for name in ("index_N", "label_N", "predicted_N", "radius_N"):
+        np.testing.assert_array_equal(getattr(images, name), getattr(kept, name))
+    assert images.votes == kept.votes
+    assert (listener.done, listener.lines[-1]) == (60, "end")
 
 
 @pytest.mark.parametrize("method", ["cohen", "uniform", "ssn", "dssn"])
