@@ -119,6 +119,15 @@ def test_every_page_is_reachable_from_the_readme() -> None:
     assert set(PAGES) == reached
 
 
+def test_every_module_that_the_table_of_theory_names_exists() -> None:
+    page = (REFERENCE / "certificates.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", page[page.index("What else is in") :], re.MULTILINE)
+    modules = set(re.findall(r"`([a-z_]+)`", " ".join(rows[: rows.index("`comparison`") + 1])))
+    assert {"confidence", "memory"} <= modules
+    for module in modules:
+        assert (ROOT / "rsbench" / "theory" / f"{module}.py").exists(), module
+
+
 def test_every_table_is_described() -> None:
     store = (REFERENCE / "store.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?) \|", store, re.MULTILINE)
