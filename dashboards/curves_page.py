@@ -9,7 +9,7 @@ from rsbench.report.annotations import ranked
 from rsbench.report.charts import curve_chart
 from rsbench.report.curves import MOST_WITH_RUNS, curve_frame, uncrowded
 from rsbench.report.numbers import plain_markdown
-from rsbench.report.protocol import EXPLORATORY
+from rsbench.report.protocol import STANDING_WARNING
 from rsbench.report.runs import Report
 from rsbench.report.tables import curve_table
 
@@ -34,9 +34,9 @@ def show(report: Report, chosen: Filters) -> None:
     if frame.empty:
         chosen.say_nothing_matches([] if chosen.exploratory else ranked(matching))
     for group, curves in frame.groupby("group", sort=True):
-        told, exploratory = str(group).removesuffix(f" · {EXPLORATORY}"), str(group).endswith(EXPLORATORY)
-        dataset, _, described = told.partition(" · ")
-        show_heading(dataset, plain_markdown(described), exploratory=exploratory)
+        standing = curves["standing"].iloc[0]
+        dataset, _, described = str(group).removesuffix(f" · {STANDING_WARNING[standing]}").partition(" · ")
+        show_heading(dataset, plain_markdown(described), standing=standing)
         drawn = uncrowded(curves)
         if len(drawn) < len(curves):
             st.caption(f"More than {MOST_WITH_RUNS} curves: each is a mean over seeds, and single seeds are left out.")

@@ -63,7 +63,7 @@ def _groups(board: Leaderboard, papers: Sequence[ReportedTable]) -> None:
     for number, group in enumerate(board.groups):
         protocol = group.protocol
         described = f"{protocol.images_label} · data `{protocol.fingerprint[:12]}`"
-        show_heading(protocol.dataset, described, exploratory=protocol.exploratory)
+        show_heading(protocol.dataset, described, standing=protocol.standing)
         st.table(board_table(board, group), border="horizontal")
         for table in papers:
             # Below the last group of its data set.

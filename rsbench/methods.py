@@ -1,77 +1,140 @@
-"""The papers as a table: which measure a method smooths with, how it trains, which certificate it declares."""
+"""The methods of the papers: each name stands for a point on the axes measure × objective × certificate × bounds."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
 
 from rsbench.errors import UsageError
-from rsbench.specs import Family, MeasureSpec, deterministic_levels
+from rsbench.families import Family, family_named
+from rsbench.specs import MeasureSpec, Procedure, TrainingSpec, deterministic_levels
 
 
 @dataclass(frozen=True)
 class Method:
-    """One line of the table. `title` is what the board prints, `paper` where it comes from."""
+    """A named combination of how a base classifier is trained and how it is certified."""
 
     name: str
+    """How the command line and specifications name the method."""
+
     title: str
-    family: Family
-    objective: Literal["noise-augmentation"]
+    """How the board names it."""
+
+    family: str
+    """Name of the family of smoothing measures (`rsbench.families`)."""
+
+    objective: str
+    """Name of the training objective (`rsbench.training.objectives`)."""
+
     certificate: str
+    """Name of the certificate that is declared unless another one is asked for (`rsbench.theory.catalogue`)."""
+
     paper: str
+    procedure: Procedure = "one-versus-rest"
+    """How votes become bounds on the class probabilities, unless another way is asked for."""
+
+    objective_options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    """Parameters of the objective that differ from its defaults."""
 
     @property
-    def enumerated(self) -> bool:
-        """Whether every noisy copy is visited, so that there is no sampling and no α."""
-        return self.family == "deterministic-splitting"
+    def is_enumerated(self) -> bool:
+        """Whether every noisy copy is evaluated, so that there is no sampling and no α."""
+        return self.measure_family.is_enumerated
+
+    @property
+    def measure_family(self) -> Family:
+        """The family of smoothing measures. Raises UsageError when its plugin is not loaded."""
+        return family_named(self.family)
+
+    @property
+    def training(self) -> str:
+        """Name of the method whose checkpoints this one certifies: the first with the same measure and objective."""
+        axes = (self.family, self.objective, dict(self.objective_options))
+        return next(m.name for m in METHODS.values() if (m.family, m.objective, dict(m.objective_options)) == axes)
 
 
-METHODS = MappingProxyType(
-    {
-        m.name: m
-        for m in (
-            Method("cohen", "Gaussian", "gaussian", "noise-augmentation", "cohen", "Cohen et al. 2019"),
-            Method("uniform", "Uniform", "uniform", "noise-augmentation", "lee", "Yang et al. 2020"),
-            Method("ssn", "SSN", "splitting", "noise-augmentation", "lee", "Levine & Feizi 2021"),
-            Method("dssn", "DSSN", "deterministic-splitting", "noise-augmentation", "dssn", "Levine & Feizi 2021"),
-        )
-    }
-)
+_AUGMENTATION = "noise-augmentation"
 
-# 2·√3·σ·q splits must stay below 2³¹, which the offsets' generator needs; long before that nobody can visit them.
+_METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("cohen", "Gaussian", "gaussian", _AUGMENTATION, "cohen", "Cohen et al. 2019"),
+        Method("uniform", "Uniform", "uniform", _AUGMENTATION, "lee", "Yang et al. 2020"),
+        Method("uniform++", "Uniform++", "uniform", _AUGMENTATION, "box", "Voracek & Hein 2023", "top-two"),
+        Method("ssn", "SSN", "splitting", _AUGMENTATION, "lee", "Levine & Feizi 2021"),
+        Method("split++", "Split++", "splitting", _AUGMENTATION, "box", "Voracek & Hein 2023", "top-two"),
+        Method("dssn", "DSSN", "deterministic-splitting", _AUGMENTATION, "dssn", "Levine & Feizi 2021"),
+    )
+}
+
+METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
+
+# 2·√3·σ·q splits must stay below 2³¹, which the offsets' generator needs. No machine evaluates nearly as many.
 _LARGEST_SIGMA_Q = 5e8
 
 
+def register_method(method: Method) -> None:
+    """Add a method. Raises ValueError when another method has its name or its title."""
+    for known in METHODS.values():
+        if method.name == known.name or method.title == known.title:
+            raise ValueError(f"method {method.name!r} ({method.title}) is registered already, as {known!r}")
+    _METHODS[method.name] = method
+
+
 def title_of(name: str) -> str:
-    """The method as the board prints it; of another origin, its name."""
+    """Return the method as the board names it; the name itself for a method that is not registered."""
     return METHODS[name].title if name in METHODS else name
 
 
 def place_of(name: str) -> tuple[int, str]:
-    """Sorts methods as the table has them, those of another origin last."""
+    """Return a sort key that puts registered methods in their order and all others after them."""
     return (list(METHODS).index(name) if name in METHODS else len(METHODS)), name
 
 
 def method_named(name: str) -> Method:
-    """The method of that name. Raises UsageError when there is none."""
+    """Return the method of that name. Raises UsageError when there is none."""
     if name not in METHODS:
         raise UsageError(f"unknown method {name!r}: choose from {', '.join(METHODS)}")
     return METHODS[name]
 
 
-def measure_for(method: Method, sigma: float, *, q: int | None, offsets_seed: int) -> MeasureSpec:
-    """The method's measure at standard deviation σ, for images on the grid k/q.
+def training_name(trial: TrainingSpec) -> str:
+    """Return the name of the method that stands for the trial's measure and objective.
 
-    Raises UsageError when σ is not positive, or DSSN is asked for images on no grid or for fewer than two splits.
+    Raises UsageError when no registered method has them.
+    """
+    axes = (trial.measure.family, trial.objective, dict(trial.objective_options))
+    for method in METHODS.values():
+        if (method.family, method.objective, dict(method.objective_options)) == axes:
+            return method.name
+    raise UsageError(f"no method trains {trial.measure.family} noise by {trial.objective}: load its plugin")
+
+
+def method_certifying(training: Method, certificate: str, procedure: str) -> Method:
+    """Return the method that certifies the checkpoints of `training` by this certificate and procedure.
+
+    That is the method which the papers name so, and `training` itself where they have no name for it.
+    """
+    for method in METHODS.values():
+        if (method.training, method.certificate, method.procedure) == (training.training, certificate, procedure):
+            return method
+    return training
+
+
+def measure_for(method: Method, sigma: float, *, q: int | None, offsets_seed: int) -> MeasureSpec:
+    """Return the method's measure of standard deviation σ, for images on the grid k/q.
+
+    Raises UsageError when σ is out of range, and when an enumerated measure is asked for images on no grid or for fewer
+    than two splits.
     """
     if not 1e-6 <= sigma <= 1e6:
         raise UsageError(f"sigma must lie between 1e-6 and 1e6, in units of the pixel range, got {sigma:g}")
-    if not method.enumerated:
+    if not method.is_enumerated:
         return MeasureSpec(family=method.family, sigma=sigma)
     if q is None:
         raise UsageError(f"{method.name} needs images on a grid k/q, and these lie on none: quantise them or use ssn")
     if sigma * q > _LARGEST_SIGMA_Q:
         raise UsageError(
-            f"sigma {sigma:g} is too large for {method.name} at q = {q}: it would visit over a billion splits"
+            f"sigma {sigma:g} is too large for {method.name} at q = {q}: it would evaluate over a billion splits"
         )
     levels = deterministic_levels(sigma, q)
     if levels < 2:

@@ -1,71 +1,109 @@
-"""What to do: frozen, validated specifications whose fingerprint is the identity of the work."""
+"""Specifications: frozen, validated records of what is to be done. The fingerprint of one identifies its work."""
 
 import hashlib
 import json
 import math
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
-Family = Literal["gaussian", "uniform", "splitting", "deterministic-splitting"]
-# Those whose noise can be made of whole numbers, for images on a grid.
-GRID_FAMILIES = ("uniform", "splitting")
+from rsbench.families import FAMILIES
+
+Device = Literal["cpu", "cuda"]
+Procedure = Literal["one-versus-rest", "top-two"]
+PROCEDURES: tuple[Procedure, ...] = get_args(Procedure)
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
-# How noise is keyed, and in which arithmetic. The last is that of early runs, and is drawn no more.
+# How noise is keyed, and in which arithmetic it is drawn. The last one is that of early releases and is only read.
 Noise = Literal["philox4x32-float", "philox4x32-grid", "enumerated", "philox-block100-float32"]
+
+_ADDED_LATER: Mapping[str, Any] = {"added_later": True}
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values are equal texts."""
+    """Return JSON with sorted keys and no spaces, so that equal values give equal texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def added_later(default: Any) -> Any:
+    """Declare a field of a `Spec` that earlier releases did not have.
+
+    At `default`, which must describe what those releases did, the field is left out of the canonical JSON. So a new
+    field never changes the fingerprint of an old specification.
+    """
+    return Field(default=default, json_schema_extra=dict(_ADDED_LATER))
+
+
 class Spec(BaseModel):
-    """A frozen record. Two equal specs have one fingerprint, on every machine and in every process."""
+    """A frozen record whose canonical JSON is the same on every machine and in every process."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     def canonical_json(self) -> str:
-        """JSON with sorted keys and no spaces: the text that is hashed and stored."""
-        return canonical_json(self.model_dump(mode="json"))
+        """Return the text that is hashed and stored. Fields that were added later are left out at their defaults."""
+        return canonical_json(self._canonical_fields())
 
     def fingerprint(self) -> str:
-        """sha256 of the canonical JSON, in hexadecimal."""
+        """Return the SHA-256 of the canonical JSON, in hexadecimal."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The spec whose `canonical_json` is `text` (JSON has no tuples, hence not strict)."""
+        """Return the spec whose canonical JSON is `text`. Raises pydantic.ValidationError, a ValueError, for others."""
+        # JSON has no tuples, so this is less strict than the constructor.
         return cls.model_validate_json(text)
+
+    def _canonical_fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if field.json_schema_extra == _ADDED_LATER and value == field.default:
+                del fields[name]
+            elif isinstance(value, Spec):
+                fields[name] = value._canonical_fields()
+        return fields
 
 
 class MeasureSpec(Spec):
-    """Which law makes the noisy copies.
+    """Which smoothing measure makes the noisy copies."""
 
-    `sigma` is the nominal standard deviation that the user named. For deterministic splitting the integer `levels` is
-    what counts, and sigma is only its label: levels is never derived again from a rounded sigma.
+    family: str
+    """Name of a `rsbench.families.Family`. A family that is not registered here can be read, but not drawn."""
+
+    sigma: float = Field(gt=0)
+    """Standard deviation of the noise, in units of the pixel range.
+
+    Deterministic splitting is defined by `levels`; its sigma is only the label that the user gave, and `levels` is
+    never derived from it again.
     """
 
-    family: Family
-    sigma: float = Field(gt=0)
     levels: int | None = Field(default=None, ge=2)
+    """L, the number of splits that an enumerated measure evaluates; None for a measure that is sampled."""
+
     offsets_seed: int | None = Field(default=None, ge=0, lt=2**32)
+    """Seed of the offsets v of deterministic splitting; None for other measures."""
 
     @model_validator(mode="after")
-    def _levels_belong_to_deterministic_splitting(self) -> Self:
-        deterministic = self.family == "deterministic-splitting"
-        if deterministic != (self.levels is not None) or deterministic != (self.offsets_seed is not None):
+    def _check_levels(self) -> Self:
+        family = FAMILIES.get(self.family)
+        enumerated = self.levels is not None if family is None else family.is_enumerated
+        if enumerated != (self.levels is not None) or enumerated != (self.offsets_seed is not None):
             raise ValueError("levels and offsets_seed belong to deterministic splitting, and only to it")
         return self
 
     @property
+    def is_enumerated(self) -> bool:
+        """Whether certification evaluates every noisy copy, so that there is no sampling and no α."""
+        return self.levels is not None
+
+    @property
     def half_width(self) -> float:
-        """λ = √3·σ, the half-width of a uniform law of standard deviation σ."""
+        """λ = √3·σ, the half-width of a uniform distribution of standard deviation σ."""
         return math.sqrt(3.0) * self.sigma
 
 
 def deterministic_levels(sigma: float, q: int) -> int:
-    """L = ⌊2λq⌋ with λ = √3·σ: how many splits DSSN enumerates (Levine & Feizi 2021, §4.1)."""
+    """Return L = ⌊2λq⌋ with λ = √3·σ, the number of splits that DSSN evaluates (Levine & Feizi 2021, section 4.1)."""
     return math.floor(2.0 * math.sqrt(3.0) * sigma * q)
 
 
@@ -73,21 +111,46 @@ class SampleBudget(Spec):
     """How many votes are drawn for each image, and with which probability its certificate may be wrong."""
 
     n_select: int = Field(ge=1)
+    """n0: votes that select the class."""
+
     n_estimate: int = Field(ge=1)
+    """n: fresh votes that certify it."""
+
     failure_probability: float = Field(gt=0, lt=1)
+    """α, one-sided, for each image."""
+
+
+# Specifications once named the method that a checkpoint was trained for. The name followed from measure and objective,
+# and it stays in the canonical JSON of these pairs so that their fingerprints stay what they were.
+_TRAINING_NAMES = {
+    ("gaussian", "noise-augmentation"): "cohen",
+    ("uniform", "noise-augmentation"): "uniform",
+    ("splitting", "noise-augmentation"): "ssn",
+    ("deterministic-splitting", "noise-augmentation"): "dssn",
+}
 
 
 class TrainingSpec(Spec):
-    """One trial of a sweep: everything that the trained weights depend on."""
+    """One trial of a sweep: everything that the trained weights depend on.
 
-    method: str
-    objective: Literal["noise-augmentation"]
+    Neither a method's name nor its certificate is part of it, nor a σ that is chosen at certification: methods that
+    share measure, objective and training σ share their checkpoints.
+    """
+
+    objective: str
+    """Name of the training objective, see `rsbench.training.objectives`."""
+
+    objective_options: dict[str, bool | int | float | str] = added_later({})
+    """The objective's parameters that differ from its defaults."""
+
     dataset: str
     dataset_fingerprint: str
     architecture: str
     measure: MeasureSpec
     seed: int = Field(ge=0, lt=2**32)
-    device: Literal["cpu", "cuda"]
+    """Seed of the initial weights, the order of the images, the training noise, and DSSN's offsets."""
+
+    device: Device
     epochs: int = Field(ge=1)
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=0.05, gt=0)
@@ -95,97 +158,225 @@ class TrainingSpec(Spec):
     weight_decay: float = Field(default=5e-4, ge=0)
     noise: Literal["philox4x32-float"] = "philox4x32-float"
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_method(cls, fields: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Accept the method's name that earlier releases wrote, which must be that of measure and objective."""
+        if not isinstance(fields, Mapping) or "method" not in fields:
+            return validate(fields)
+        spec = validate({name: value for name, value in fields.items() if name != "method"})
+        if fields["method"] != spec.legacy_method:
+            raise ValueError(f"method {fields['method']!r} is not {spec.legacy_method!r}, as measure and objective say")
+        return spec
 
-# Fields of a certification that not all stored ones have.
-_ADDED_LATER = ("channels_last", "torch_compile", "mixed_devices")
+    @property
+    def legacy_method(self) -> str | None:
+        """The method's name in the canonical JSON; None for a measure and objective that came without one."""
+        return _TRAINING_NAMES.get((self.measure.family, self.objective))
+
+    def _canonical_fields(self) -> dict[str, Any]:
+        fields = super()._canonical_fields()
+        return fields if self.legacy_method is None else fields | {"method": self.legacy_method}
+
+
+class CheckpointHeader(Spec):
+    """What a base classifier is and what it was trained for: all that its use takes besides the weights."""
+
+    format: Literal[1] = 1
+    architecture: str
+    classes: int
+    shape: tuple[int, int, int]
+    """C, H, W of an image."""
+
+    mean: tuple[float, ...]
+    """Subtracted from each channel by the first layer."""
+
+    std: tuple[float, ...]
+    """Divides each channel in the first layer."""
+
+    dataset: str
+    dataset_fingerprint: str
+    method: str
+    """Name of the training: the method whose measure and objective were trained (`Method.training`)."""
+
+    measure: MeasureSpec
+    """The measure that the weights were trained on."""
+
+    seed: int | None = None
+    """Training seed; None for an external checkpoint."""
+
+    training_fingerprint: str | None = None
+    """Fingerprint of the `TrainingSpec`; None for an external checkpoint."""
 
 
 class CertificationSpec(Spec):
-    """One certification run: everything that can change a vote, and the certificate that was declared beforehand.
-
-    `images` is the canonical text of the chosen indices (see `rsbench.data.subset`). Images are cut into chunks of
-    `chunk_images` in that order, and the noisy copies of a chunk are packed into batches of `batch_size`: both change
-    which batch a copy stands in, so both belong to the identity. `budget` is None where the law is enumerated.
-    `noise`, `precision` (tf32: fp32 with TensorFloat-32 sums; bf16 and fp16: autocast), `channels_last` and
-    `torch_compile` name the arithmetic. `mixed_devices`: chunks may come from devices of several kinds, which need not
-    give the same bytes.
-    """
+    """One certification run: everything that can change a vote, and the protocol that was declared beforehand."""
 
     method: str
+    """The method's name on the board."""
+
     checkpoint_sha256: str
     dataset: str
     dataset_fingerprint: str
     images: str
+    """Canonical text of the certified indices, see `rsbench.data.subset`."""
+
     measure: MeasureSpec
     certificate: str
+    procedure: Procedure = added_later("one-versus-rest")
+    """How votes become bounds on the class probabilities."""
+
     budget: SampleBudget | None
+    """None where the measure is enumerated."""
+
     seed: int = Field(ge=0, lt=2**32)
+    """Seed of the noise of the votes."""
+
     batch_size: int = Field(ge=1)
+    """Noisy copies of a forward pass. It decides with which others a copy shares a batch, hence its last bits."""
+
     chunk_images: int = Field(ge=1)
-    device: Literal["cpu", "cuda"]
+    """Images of a chunk. Batches never span two chunks, so this is part of the identity for the same reason."""
+
+    device: Device
     noise: Noise
     precision: Precision = "fp32"
-    channels_last: bool = False
-    torch_compile: bool = False
-    mixed_devices: bool = False
+    """Arithmetic of the network. tf32: fp32 with TensorFloat-32 matrix products; bf16 and fp16: autocast."""
+
+    channels_last: bool = added_later(False)
+    """Whether the channels of a pixel are adjacent in memory."""
+
+    torch_compile: bool = added_later(False)
+    mixed_devices: bool = added_later(False)
+    """Whether chunks may come from several kinds of device, which need not give the same votes."""
 
     @model_validator(mode="after")
-    def _budget_belongs_to_sampling(self) -> Self:
-        if (self.measure.family == "deterministic-splitting") != (self.budget is None):
+    def _check_budget(self) -> Self:
+        if self.measure.is_enumerated != (self.budget is None):
             raise ValueError("a sampled measure needs a budget, an enumerated one has none")
         if self.noise != "philox-block100-float32" and (self.noise == "enumerated") != (self.budget is None):
             raise ValueError("noise is drawn for a sampled measure, and only for it")
-        if self.noise == "philox4x32-grid" and self.measure.family not in GRID_FAMILIES:
-            raise ValueError("integer noise is for the uniform and the splitting measure")
+        family = FAMILIES.get(self.measure.family)
+        if self.noise == "philox4x32-grid" and family is not None and not family.supports_integer_noise:
+            raise ValueError(f"{self.measure.family} noise cannot be drawn in whole numbers")
         return self
-
-    def canonical_json(self) -> str:
-        """As of every spec, but without what was added later and says what it always was.
-
-        So a run of an earlier release keeps its fingerprint.
-        """
-        fields = type(self).model_fields
-        later = {name for name in _ADDED_LATER if getattr(self, name) == fields[name].default}
-        return canonical_json(self.model_dump(mode="json", exclude=later))
 
     @property
     def on_grid(self) -> bool:
-        """Whether copies are made in whole numbers, of images on a grid k/q."""
-        return self.noise == "philox4x32-grid" or self.budget is None
+        """Whether noisy copies are made in whole numbers, from images on a grid k/q."""
+        return self.uses_integer_noise or self.budget is None
+
+    @property
+    def uses_integer_noise(self) -> bool:
+        """Whether the noise itself is drawn in whole numbers, so that certificates speak of images on the grid."""
+        return self.noise == "philox4x32-grid"
 
     @property
     def passes_per_image(self) -> int:
-        """Noisy copies of one image that go through the network."""
+        """Forward passes, and so votes, of one image."""
         if self.budget is None:
             assert self.measure.levels is not None  # noqa: S101 - the validators tie levels to the missing budget
             return self.measure.levels
         return self.budget.n_select + self.budget.n_estimate
 
+    # What follows is what `ImportSpec` has too: the board reads both alike.
+
+    @property
+    def family(self) -> str:
+        """Name of the measure's family."""
+        return self.measure.family
+
+    @property
+    def sigma(self) -> float:
+        """σ that the run certifies with."""
+        return self.measure.sigma
+
+    @property
+    def n_select(self) -> int | None:
+        """n0, None where the measure is enumerated."""
+        return None if self.budget is None else self.budget.n_select
+
+    @property
+    def n_estimate(self) -> int | None:
+        """n, None where the measure is enumerated."""
+        return None if self.budget is None else self.budget.n_estimate
+
+    @property
+    def failure_probability(self) -> float | None:
+        """α, None where the measure is enumerated."""
+        return None if self.budget is None else self.budget.failure_probability
+
+    @property
+    def noise_seed(self) -> int | None:
+        """Seed of the noise of the votes."""
+        return self.seed
+
 
 class ImportSpec(Spec):
-    """A run that others computed, as its file and whoever imports it tell it.
-
-    `content_sha256` is of the file that the rows came from. The budget is None where the law is enumerated, and n0
-    where nobody told it. `data_dependent`: σ was chosen for each image, and `sigma` is where the choice began.
-    `radius_text` says how the radii were printed, where they were printed at all.
-    """
+    """A run that was computed elsewhere, as its file and the person who imports it describe it."""
 
     source: Literal["tsv", "npz"]
     content_sha256: str
+    """SHA-256 of the file that the rows came from."""
+
     method: str
     dataset: str
     dataset_fingerprint: str
     images: str
-    family: Family
+    """Canonical text of the certified indices, see `rsbench.data.subset`."""
+
+    family: str
+    """Name of the measure's family."""
+
     sigma: float = Field(gt=0)
+    """σ of the run; where σ was chosen for each image, the σ at which that choice started."""
+
     levels: int | None = Field(default=None, ge=2)
+    """L of an enumerated measure, else None."""
+
     certificate: str
-    procedure: Literal["one-versus-rest", "top-two"] = "one-versus-rest"
+    procedure: Procedure = "one-versus-rest"
     n_select: int | None = Field(default=None, ge=1)
+    """n0; None where the measure is enumerated, or where nobody knows it."""
+
     n_estimate: int | None = Field(default=None, ge=1)
+    """n; None where the measure is enumerated."""
+
     failure_probability: float | None = Field(default=None, gt=0, lt=1)
+    """α; None where the measure is enumerated."""
+
     data_dependent: bool = False
+    """Whether σ was chosen for each image."""
+
     radius_text: str | None = None
+    """How the radii were printed, where they were read as text."""
+
+    @property
+    def measure(self) -> MeasureSpec:
+        """The measure. An imported run knows no offsets, and no certificate needs them."""
+        offsets_seed = None if self.levels is None else 0
+        return MeasureSpec(family=self.family, sigma=self.sigma, levels=self.levels, offsets_seed=offsets_seed)
+
+    @property
+    def uses_integer_noise(self) -> bool:
+        """False: how the noise of an imported run was drawn is not known."""
+        return False
+
+    @property
+    def noise_seed(self) -> int | None:
+        """None: the noise of an imported run cannot be drawn again."""
+        return None
+
+
+RunSpec = CertificationSpec | ImportSpec
+"""What a run of the store was asked to do."""
+
+
+def run_spec_from_json(text: str) -> RunSpec:
+    """Return the specification of a stored run. Raises ValueError when `text` is neither kind of specification."""
+    # Only an import has the key, and a quote inside a value is escaped. To parse the JSON twice would slow the board.
+    kind: type[CertificationSpec] | type[ImportSpec] = ImportSpec if '"source":' in text else CertificationSpec
+    return kind.from_json(text)
 
 
 class SweepSpec(Spec):
@@ -200,3 +391,4 @@ class SweepSpec(Spec):
     epochs: int = Field(ge=1)
     images: str
     budget: SampleBudget | None
+    """None where all measures are enumerated."""

@@ -17,8 +17,7 @@ from rsbench.report.numbers import count_text, percent_down, time_text
 if TYPE_CHECKING:
     from rsbench.jobs.bench import Duration, Speed
     from rsbench.jobs.settings import SettingSpeed
-    from rsbench.models.checkpoint import CheckpointHeader
-    from rsbench.specs import CertificationSpec
+    from rsbench.specs import CertificationSpec, CheckpointHeader
 
 _LONGEST = 600.0
 
@@ -118,7 +117,7 @@ def _told(
 ) -> list[str]:
     size = "×".join(map(str, header.shape))
     what = f"{header.architecture}{'' if trained else ' (untrained)'} on {size}, {header.method}"
-    computed = f"{network_text(spec.model_dump())}, {speed.device}"
+    computed = f"{network_text(spec)}, {speed.device}"
     lines = [
         f"{what}, sigma {header.measure.sigma:g}, batches of {spec.batch_size}, {computed}",
         "",
@@ -160,7 +159,7 @@ def _tell_settings(measured: Sequence["SettingSpeed"], json: bool) -> None:
     print("batch   arithmetic                     passes a second   against the first   votes alike")
     own = measured[0].passes_per_second
     for one in measured:
-        line = f"{one.spec.batch_size:>5}   {network_text(one.spec.model_dump()):<29}"
+        line = f"{one.spec.batch_size:>5}   {network_text(one.spec):<29}"
         if one.passes_per_second is None or own is None:
             print(f"{line}   {one.refusal}")
             continue

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from rsbench.theory.deterministic_l1 import deterministic_l1_steps
 from rsbench.theory.gaussian_l2 import linf_radius
 from rsbench.theory.probability_bounds import ProbabilityBounds
 from rsbench.theory.rounding import floor_quotient, floor_to_float
-
-if TYPE_CHECKING:
-    from rsbench.specs import Family
 
 # A decimal or a fraction, of a size that is quick to compute with exactly.
 _NUMBER = re.compile(r"[+-]?(\d{1,40}/\d{1,40}|(\d{1,40}(\.\d{0,400})?|\.\d{1,400})([eE][+-]?\d{1,3})?)")
@@ -44,7 +41,7 @@ class Question:
     image: Path | None
     caps: str | None
     q: int | None
-    measure: "Family | None"
+    measure: str | None
 
 
 @dataclass(frozen=True)

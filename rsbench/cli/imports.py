@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rsbench.cli import options as o
 from rsbench.cli.output import print_json, say
 from rsbench.errors import UsageError
+from rsbench.families import FAMILIES
 from rsbench.foreign.claims import Claims, Reading, certificate_and_family
 from rsbench.foreign.known_datasets import KNOWN, imported_dataset
-from rsbench.specs import Family
 from rsbench.theory.catalogue import CERTIFICATES
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _Certificate = Annotated[
 ]
 _Measure = Annotated[
     str | None,
-    typer.Option(envvar="RSBENCH_MEASURE", help=f"Noise of a method that is not ours: {', '.join(get_args(Family))}."),
+    typer.Option(envvar="RSBENCH_MEASURE", help=f"Noise of a method that is not ours: {', '.join(tuple(FAMILIES))}."),
 ]
 _Sigma = Annotated[
     float | None,
@@ -142,7 +142,7 @@ def _claims(
     for flag, name in (("--dataset", dataset), ("--method", method)):
         if not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
             raise UsageError(f"{flag} {name!r}: give a name of 1 to 64 printable characters")
-    family = None if measure is None else o.choice("--measure", measure, get_args(Family))
+    family = None if measure is None else o.choice("--measure", measure, tuple(FAMILIES))
     described = imported_dataset(dataset, classes=classes, q=q, shape=None if shape is None else _shape(shape))
     theorem, family = certificate_and_family(method, certificate, family)
     return Claims(described, method, theorem, family, sigma, n0, n, alpha)

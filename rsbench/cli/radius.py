@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,10 +15,7 @@ from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import Certificate
 from rsbench.theory.rounding import floor_decimal
 
-if TYPE_CHECKING:
-    from rsbench.specs import Family
-
-FAMILIES: "tuple[Family, ...]" = ("gaussian", "uniform", "splitting", "deterministic-splitting")
+FAMILIES: tuple[str, ...] = ("gaussian", "uniform", "splitting", "deterministic-splitting")
 
 _OF_VOTES = ("selected", "n", "classes", "alpha", "procedure")
 _SAMPLED = ("votes", *_OF_VOTES, "pa", "pb", "sigma", "measure")

@@ -1,6 +1,5 @@
 """`rsbench show`: one run, whole."""
 
-import json as jsonlib
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from rsbench.cli.output import print_json, print_rich
 from rsbench.records import ClaimRecord, CurveRecord, ImageColumns, RunDetails, RunRecord, TrainingRecord
 from rsbench.report.annotations import annotation_text
 from rsbench.report.arithmetic import arithmetic_text
-from rsbench.report.configuration import TIER_TEXT, curve_text, enumerated_votes, threat_model_of
+from rsbench.report.configuration import TIER_TEXT, curve_text, threat_model_of
 from rsbench.report.numbers import budget_text
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.rounding import floor_decimal
@@ -51,7 +50,7 @@ def _as_json(
         "state": "open" if record.curve is None else "sealed",
         "claim": None if details.claim is None else asdict(details.claim),
         "seal": record.seal,
-        "spec": jsonlib.loads(record.spec_json),
+        "spec": record.spec.model_dump(mode="json"),
         "dataset": asdict(record.dataset),
         "certificate": _certificate(record),
         "images_done": record.done,
@@ -67,7 +66,7 @@ def _as_json(
         "training": None
         if training is None
         else {
-            "spec": jsonlib.loads(training.spec_json),
+            "spec": training.spec.model_dump(mode="json"),
             "provenance": asdict(training.provenance),
             "finished_at": training.finished_at,
             "epochs": [asdict(epoch) for epoch in training.epochs],
@@ -129,7 +128,7 @@ def _identity(record: RunRecord, claim: ClaimRecord | None) -> list[tuple[str, s
         at_work = f"process {claim.process} on {claim.host} is at work on it since {claim.since}"
     open_state = f"open: {record.done} of {record.image_count} images; {at_work}"
     votes = (
-        f"every one of the {enumerated_votes(record)} bases, exact"
+        f"every one of the {record.spec.measure.levels} bases, exact"
         if record.n_estimate is None
         else budget_text(record.n_select, record.n_estimate, record.failure_probability) + " (one-sided)"
     )

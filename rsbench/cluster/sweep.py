@@ -22,6 +22,7 @@ from ray import tune
 
 from rsbench.cluster.session import ray_session
 from rsbench.errors import IncompleteError, RsbenchError, first_line
+from rsbench.methods import training_name
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.device import describe_device
 from rsbench.records import EpochRecord
@@ -133,4 +134,4 @@ class _Harvest(tune.Callback):
         # The file holds a traceback, whose last line is the error; on a full disk it may be empty.
         lines = Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()
         reason = lines[-1] if lines else "no reason was recorded"
-        self.failures.append(f"{spec.method}, sigma {spec.measure.sigma:g}, seed {spec.seed}: {reason}")
+        self.failures.append(f"{training_name(spec)}, sigma {spec.measure.sigma:g}, seed {spec.seed}: {reason}")

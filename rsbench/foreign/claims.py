@@ -7,7 +7,6 @@ from rsbench.errors import UsageError
 from rsbench.foreign.known_datasets import ImportedDataset
 from rsbench.methods import METHODS
 from rsbench.records import ImportedRun
-from rsbench.specs import Family
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import Certificate
 
@@ -19,7 +18,7 @@ class Claims:
     dataset: ImportedDataset
     method: str
     certificate: Certificate
-    family: Family
+    family: str
     sigma: float | None = None
     n_select: int | None = None
     n_estimate: int | None = None
@@ -57,7 +56,7 @@ class Reading:
     warnings: tuple[str, ...] = ()
 
 
-def certificate_and_family(method: str, certificate: str | None, family: Family | None) -> tuple[Certificate, Family]:
+def certificate_and_family(method: str, certificate: str | None, family: str | None) -> tuple[Certificate, str]:
     """The certificate behind the radii and the measure that they are of.
 
     A method of ours brings both. Of another method the certificate must be told, and the measure where the

@@ -14,9 +14,8 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from rsbench.atomic_files import write_atomically
 from rsbench.jobs.bench import Speed
-from rsbench.models.checkpoint import CheckpointHeader
 from rsbench.models.device import describe_device
-from rsbench.specs import CertificationSpec, Family, Spec, canonical_json
+from rsbench.specs import CertificationSpec, CheckpointHeader, Spec, canonical_json
 
 # What of a specification does not change the speed, or stands in a field of its own. All the rest does, also what is
 # added to specifications later: a result that fits too seldom does less harm than one that fits too often.
@@ -35,7 +34,7 @@ class BenchResult(Spec):
     architecture: str
     shape: tuple[int, int, int]
     device: str
-    family: Family
+    family: str
     options: dict[str, Any]
     passes_per_second: float = Field(ge=1e-6)
     measured_at: AwareDatetime

@@ -48,7 +48,7 @@ def run_certification(
     with store.keeping_claims():
         # All are claimed before the first is begun: whose run is taken learns it now, not after hours.
         opened = [(plan, _open(store, dataset, plan)) for plan in planned]
-        images = [len(indices_of(plan.spec.images)) - len(run.done) for plan, run in opened]
+        images = [0 if run.is_sealed else len(indices_of(plan.spec.images)) - len(run.done) for plan, run in opened]
         missing = sum(images)
         batches = sum(batches_of(plan.spec, count) for (plan, _), count in zip(opened, images, strict=True))
         if missing == 0:
@@ -133,7 +133,7 @@ def _finish(
 ) -> FinishedRun:
     """Bring one run, as it was opened, to its seal."""
     spec, header = plan.spec, plan.checkpoint.header
-    if run.sealed:
+    if run.is_sealed:
         return FinishedRun(spec, 0)
     missing = missing_chunks(spec, run.done)
     work = CertificationWork(spec, dataset.info, plan.checkpoint)
@@ -154,7 +154,7 @@ def _finish(
 
     def seal() -> None:
         # It may have been sealed by a try whose answer was lost.
-        if not _open(store, dataset, plan).sealed:
+        if not _open(store, dataset, plan).is_sealed:
             store.seal(run.id)
 
     patiently(seal, watcher)

@@ -10,8 +10,9 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.methods import measure_for, method_named
 from rsbench.models.architectures import architecture_named
-from rsbench.models.checkpoint import Checkpoint, CheckpointHeader, safetensors_header
+from rsbench.models.checkpoint import Checkpoint, safetensors_header
 from rsbench.records import CheckpointRecord, DatasetInfo
+from rsbench.specs import CheckpointHeader
 from rsbench.store.store import Store
 
 
@@ -26,16 +27,9 @@ class Foreign:
 
 
 def record_checkpoint(store: Store, checkpoint: Checkpoint, path: str, info: DatasetInfo) -> None:
-    """Let the store know a checkpoint, and where its file lies."""
-    header = checkpoint.header
+    """Register a checkpoint that is used on a dataset, and the path of its file."""
     store.record_checkpoint(
-        checkpoint.sha256,
-        path=path,
-        method=header.method,
-        measure=header.measure,
-        dataset_fingerprint=info.fingerprint,
-        seed=header.seed,
-        header_json=header.canonical_json(),
+        checkpoint.sha256, path=path, header=checkpoint.header, dataset_fingerprint=info.fingerprint
     )
 
 
@@ -64,7 +58,7 @@ def load_known(record: CheckpointRecord, home: Path) -> Checkpoint:
             f"checkpoint {record.sha256[:12]} is gone from {record.path}: give its file with --checkpoint"
         )
     content = file.read_bytes()
-    checkpoint = Checkpoint(content, CheckpointHeader.from_json(record.header_json))
+    checkpoint = Checkpoint(content, record.header)
     if checkpoint.sha256 != record.sha256:
         raise CheckpointError(f"{file} no longer holds checkpoint {record.sha256[:12]}: restore the file")
     return checkpoint
@@ -111,7 +105,7 @@ def foreign_header(name: str, dataset: ImageDataset, foreign: Foreign) -> Checkp
         std=std,
         dataset=dataset.info.name,
         dataset_fingerprint=dataset.info.fingerprint,
-        method=method.name,
+        method=method.training,
         measure=measure_for(method, foreign.sigma, q=dataset.info.q, offsets_seed=foreign.offsets_seed or 0),
     )
 
@@ -135,7 +129,7 @@ def check_described(checkpoint: Checkpoint, foreign: Foreign) -> None:
         raise CheckpointError(
             f"{name} is a {header.architecture}, not a {foreign.architecture}: leave --architecture out"
         )
-    if foreign.method is not None and foreign.method != header.method:
+    if foreign.method is not None and method_named(foreign.method).training != header.method:
         raise CheckpointError(f"{name} was trained by {header.method}, not by {foreign.method}: leave --method out")
     if foreign.sigma is not None and foreign.sigma != header.measure.sigma:
         raise CheckpointError(

@@ -1,7 +1,7 @@
 """What a command would do, without doing it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -45,10 +45,14 @@ def estimate_sweep(
 ) -> Estimate:
     """The work that a sweep would do; nothing is written. `say` is told of results of a bench that cannot be read."""
     missing = untrained(store, home, sweep.trials)
-    trained = [spec for spec in sweep.trials if spec not in missing]
+    trained = [cell for cell in sweep.cells if cell.trial not in missing]
     asked = _asked(planned_runs(store, home, dataset, trained, sweep.certify))
-    # No checkpoint of theirs has any sha256 yet, so no run of theirs is known.
-    asked += [(spec.architecture, plan_spec(spec, "", dataset, sweep.certify)) for spec in missing]
+    # A checkpoint that is yet to be trained has no SHA-256, so the store knows no run of it.
+    asked += [
+        (cell.trial.architecture, plan_spec(cell.trial, "", dataset, replace(sweep.certify, method=cell.method)))
+        for cell in sweep.cells
+        if cell.trial in missing
+    ]
     epochs = sum(spec.epochs for spec in missing)
     return _estimate(store, home, dataset, asked, workers, say, trials=len(missing), epochs=epochs)
 

@@ -1,7 +1,7 @@
 """Which runs are asked for: specifications of checkpoints, images and options."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,23 +9,26 @@ from rsbench.certification.plan import default_chunk_images
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import canonical, choose_images
 from rsbench.errors import UsageError
+from rsbench.families import family_named
 from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known
-from rsbench.methods import method_named
+from rsbench.methods import Method, measure_for, method_certifying, method_named, training_name
 from rsbench.models.architectures import ARCHITECTURES, architecture_named
-from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
+from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import DatasetInfo
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.randomness import LARGEST_COPY
 from rsbench.specs import (
-    GRID_FAMILIES,
     CertificationSpec,
+    CheckpointHeader,
     MeasureSpec,
     Noise,
     Precision,
+    Procedure,
     SampleBudget,
     TrainingSpec,
 )
 from rsbench.store.store import Store
+from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.confidence import smallest_certifying_n
 
 _LARGEST_BATCH = 1_000_000
@@ -36,6 +39,18 @@ class CertifyOptions:
     """How images are certified, whichever checkpoint it is. None means the default of the data set or the network."""
 
     images: str | None = None
+    method: str | None = None
+    """Method to certify by; None: the one that the checkpoint was trained for."""
+
+    certificate: str | None = None
+    """Certificate to declare; None: the method's."""
+
+    procedure: Procedure | None = None
+    """How votes become bounds; None: as the method does it."""
+
+    certify_sigma: float | None = None
+    """σ to certify with; None: the σ that the checkpoint was trained with."""
+
     n_select: int = 100
     n_estimate: int | None = None
     failure_probability: float = 0.001
@@ -95,25 +110,27 @@ def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: 
 def plan_spec(
     header: CheckpointHeader | TrainingSpec, sha256: str, dataset: ImageDataset, options: CertifyOptions
 ) -> CertificationSpec:
-    """The same of a network that is described, as one that is still to be trained."""
+    """Return the run of a network that is described, such as one that is still to be trained."""
     info = dataset.info
-    method = method_named(header.method)
+    method = declared_method(header, options)
+    measure = certified_measure(header, method, options, info)
     indices = choose_images(options.images or dataset.default_images, info.images)
-    budget = None if method.enumerated else sample_budget(options, dataset)
-    passes = header.measure.levels or (budget.n_select + budget.n_estimate if budget else 0)
+    budget = None if measure.is_enumerated else sample_budget(options, dataset)
+    passes = measure.levels or (budget.n_select + budget.n_estimate if budget else 0)
     rows = batch_size(options, header.architecture)
     channels_last = ARCHITECTURES[header.architecture].channels_last
     noise_seed = options.noise_seed if options.noise_seed is not None else header.seed or 0
-    noise = noise_of(options, header.measure, info)
-    _check_drawn(header.measure, info, noise)
+    noise = noise_of(options, measure, info)
+    _check_drawn(measure, info, noise)
     return CertificationSpec(
         method=method.name,
         checkpoint_sha256=sha256,
         dataset=info.name,
         dataset_fingerprint=info.fingerprint,
         images=canonical(indices),
-        measure=header.measure,
+        measure=measure,
         certificate=method.certificate,
+        procedure=method.procedure,
         budget=budget,
         # An enumerated run draws nothing, so no noise seed sets two of them apart.
         seed=(header.seed or 0) if budget is None else noise_seed,
@@ -128,14 +145,55 @@ def plan_spec(
     )
 
 
+def declared_method(header: CheckpointHeader | TrainingSpec, options: CertifyOptions) -> Method:
+    """Return the method of a run, with the certificate and the procedure that the run declares.
+
+    Certificate and procedure that another method is named for give that method: `uniform` with `box` and top-two bounds
+    is `uniform++`. Raises UsageError when they do not hold for the noise, or the checkpoint was trained otherwise.
+    """
+    training = method_named(header.method if isinstance(header, CheckpointHeader) else training_name(header))
+    method = training if options.method is None else method_named(options.method)
+    if method.training != training.training:
+        raise UsageError(
+            f"--method {method.name} certifies checkpoints that {method.training} trained, and this one was trained by "
+            f"{training.name}: leave --method out, or give another checkpoint"
+        )
+    certificate, procedure = options.certificate or method.certificate, options.procedure or method.procedure
+    if certificate not in CERTIFICATES:
+        raise UsageError(f"--certificate {certificate}: choose from {', '.join(CERTIFICATES)}")
+    try:
+        CERTIFICATES[certificate].check_measure(method.family)
+    except ValueError as error:
+        raise UsageError(f"--certificate {certificate}: {error}") from error
+    if CERTIFICATES[certificate].looks_at_images:
+        raise UsageError(
+            f"--certificate {certificate} looks at the pixels of each image, which certification does not pass on: "
+            "certify first, then run rsbench recertify with it"
+        )
+    if method.is_enumerated and options.procedure is not None:
+        raise UsageError(f"--bounds {procedure}: {method.name} is exact and needs no bounds: leave --bounds out")
+    named = method_certifying(method, certificate, procedure)
+    return replace(named, certificate=certificate, procedure=procedure)
+
+
+def certified_measure(
+    header: CheckpointHeader | TrainingSpec, method: Method, options: CertifyOptions, info: DatasetInfo
+) -> MeasureSpec:
+    """Return the measure that a run certifies with: the one of the training, or the same family at another σ."""
+    trained = header.measure
+    if options.certify_sigma is None or options.certify_sigma == trained.sigma:
+        return trained
+    return measure_for(method, options.certify_sigma, q=info.q, offsets_seed=trained.offsets_seed or 0)
+
+
 def noise_of(options: CertifyOptions, measure: MeasureSpec, info: DatasetInfo) -> Noise:
     """How noise is drawn: in whole numbers wherever it can be, unless told otherwise.
 
     Raises UsageError when whole numbers are asked for and cannot be had.
     """
-    if measure.family == "deterministic-splitting":
+    if measure.is_enumerated:
         return "enumerated"
-    possible = measure.family in GRID_FAMILIES and info.q is not None
+    possible = family_named(measure.family).supports_integer_noise and info.q is not None
     if options.noise_arithmetic == "grid" and not possible:
         reason = (
             f"{info.name} has images on no grid" if info.q is None else f"{measure.family} noise is no whole number"
@@ -167,18 +225,16 @@ def choose_checkpoints(
     if checkpoint is not None:
         chosen = [named_checkpoint(store, home, dataset, foreign, checkpoint)]
     else:
-        if foreign.method is not None:
-            method_named(foreign.method)
         if foreign.architecture is not None:
             architecture_named(foreign.architecture)
+        trained_for = None if foreign.method is None else method_named(foreign.method).training
         records = store.checkpoints(
-            dataset.info.fingerprint, method=foreign.method, without_sealed_run=foreign.method is None
+            dataset.info.fingerprint, method=trained_for, without_sealed_run=foreign.method is None
         )
         records = [
             r
             for r in records
-            if foreign.sigma in (None, r.sigma)
-            and foreign.architecture in (None, CheckpointHeader.from_json(r.header_json).architecture)
+            if foreign.sigma in (None, r.sigma) and foreign.architecture in (None, r.header.architecture)
         ]
         if not records:
             raise UsageError(_nothing_to_certify(store, dataset, foreign))

@@ -45,7 +45,7 @@ def recertify_runs(
         curve = recertify(
             store.image_blocks(run.id, size),
             question,
-            "declared" if statement else follows,
+            "stated-afterwards" if statement and follows == "exploratory" else follows,
             measure=known.measure,
             dataset=run.dataset,
             caps=caps,

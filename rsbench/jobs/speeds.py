@@ -53,7 +53,7 @@ def known_speed(
         return KnownSpeed(architecture, "store", speed, f"{architecture}: the newest sealed run of it here")
     words = ["--dataset", dataset.info.name, "--architecture", architecture, "--batch-size", str(spec.batch_size)]
     usual = ARCHITECTURES[architecture].channels_last == spec.channels_last
-    arithmetic = arithmetic_options(spec.model_dump(mode="json", exclude={"mixed_devices"}))
+    arithmetic = arithmetic_options(spec.model_copy(update={"mixed_devices": False}))
     words += ["--device", spec.device, *(word for word in arithmetic if not (usual and "channels-last" in word))]
     return KnownSpeed(
         architecture,

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from rsbench.jobs.patience import patiently
 from rsbench.jobs.planning import CertifyOptions, PlannedRun, batch_size, plan_run, plan_spec, sample_budget
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.watcher import Watcher
-from rsbench.methods import measure_for, method_named
+from rsbench.methods import Method, measure_for, method_named
 from rsbench.models.architectures import build_backbone
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import EpochRecord
@@ -43,12 +43,27 @@ class SweepOptions:
 
 @dataclass(frozen=True, eq=False)
 class PlannedSweep:
-    """A sweep that can be run: its trials method by method, and what they train on."""
+    """A sweep that can be run."""
 
     spec: SweepSpec
-    trials: tuple[TrainingSpec, ...]
+    cells: tuple["SweepCell", ...]
+    """The points of the grid, method by method."""
+
     data: TrainingData
     certify: CertifyOptions
+
+    @property
+    def trials(self) -> tuple[TrainingSpec, ...]:
+        """What is trained: methods that share measure and objective share their trials."""
+        return tuple({cell.trial.fingerprint(): cell.trial for cell in self.cells}.values())
+
+
+@dataclass(frozen=True)
+class SweepCell:
+    """A point of a sweep's grid: a trial, and the method that certifies its checkpoint."""
+
+    trial: TrainingSpec
+    method: str
 
 
 def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
@@ -65,7 +80,7 @@ def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
     architecture = options.architecture or dataset.default_architecture
     _check_architecture(architecture, dataset)
     batch_size(options.certify, architecture)
-    sampled = any(not method_named(name).enumerated for name in options.methods)
+    sampled = any(not method_named(name).is_enumerated for name in options.methods)
     images = choose_images(options.certify.images or dataset.default_images, dataset.info.images)
     spec = SweepSpec(
         methods=options.methods,
@@ -78,11 +93,11 @@ def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
         images=canonical(images),
         budget=sample_budget(options.certify, dataset) if sampled else None,
     )
-    trials = _trials(spec, dataset, options.certify.device)
-    for trial in trials:
-        # What cannot be certified is told before it is trained.
-        plan_spec(trial, "", dataset, options.certify)
-    return PlannedSweep(spec, trials, training_data(dataset), options.certify)
+    cells = _cells(spec, dataset, options.certify.device)
+    for cell in cells:
+        # Refuse what cannot be certified before it is trained.
+        plan_spec(cell.trial, "", dataset, replace(options.certify, method=cell.method))
+    return PlannedSweep(spec, cells, training_data(dataset), options.certify)
 
 
 def _check_architecture(architecture: str, dataset: ImageDataset) -> None:
@@ -92,11 +107,11 @@ def _check_architecture(architecture: str, dataset: ImageDataset) -> None:
         build_backbone(architecture, dataset.info.classes, dataset.info.shape)
 
 
-def _trials(sweep: SweepSpec, dataset: ImageDataset, device: Literal["cpu", "cuda"]) -> tuple[TrainingSpec, ...]:
-    return tuple(
-        TrainingSpec(
-            method=method.name,
+def _cells(sweep: SweepSpec, dataset: ImageDataset, device: Literal["cpu", "cuda"]) -> tuple[SweepCell, ...]:
+    def trial(method: Method, sigma: float, seed: int) -> TrainingSpec:
+        return TrainingSpec(
             objective=method.objective,
+            objective_options=dict(method.objective_options),
             dataset=sweep.dataset,
             dataset_fingerprint=sweep.dataset_fingerprint,
             architecture=sweep.architecture,
@@ -105,6 +120,9 @@ def _trials(sweep: SweepSpec, dataset: ImageDataset, device: Literal["cpu", "cud
             epochs=sweep.epochs,
             device=device,
         )
+
+    return tuple(
+        SweepCell(trial(method, sigma, seed), method.name)
         for method in map(method_named, sweep.methods)
         for sigma in sweep.sigmas
         for seed in sweep.seeds
@@ -133,20 +151,21 @@ def run_sweep(
     store.record_sweep(sweep.spec)
     if missing:
         _train(store, home, sweep, missing, workers, watcher)
-    planned = planned_runs(store, home, dataset, sweep.trials, sweep.certify)
+    planned = planned_runs(store, home, dataset, sweep.cells, sweep.certify)
     return run_certification(store, dataset, planned, workers=workers, watcher=watcher)
 
 
 def planned_runs(
-    store: Store, home: Path, dataset: ImageDataset, specs: Sequence[TrainingSpec], options: CertifyOptions
+    store: Store, home: Path, dataset: ImageDataset, cells: Sequence[SweepCell], options: CertifyOptions
 ) -> list[PlannedRun]:
-    """The certification runs of trained trials."""
+    """Return the certification runs of cells whose trials are trained."""
     planned = []
-    for spec in specs:
-        trained = store.training(spec.fingerprint())
+    for cell in cells:
+        trained = store.training(cell.trial.fingerprint())
         assert trained is not None  # noqa: S101 - called on trained trials only
         record = store.checkpoints(sha256_prefix=trained.checkpoint_sha256)[0]
-        planned.append(plan_run(load_known(record, home), record.path, dataset, options))
+        by_method = replace(options, method=cell.method)
+        planned.append(plan_run(load_known(record, home), record.path, dataset, by_method))
     return planned
 
 
@@ -174,7 +193,7 @@ def _train(
             sweep=sweep.spec,
             sha256=checkpoint.sha256,
             path=str(path.resolve()),
-            header_json=checkpoint.header.canonical_json(),
+            header=checkpoint.header,
             epochs=epochs,
             provenance=provenance(trained_on),
         )

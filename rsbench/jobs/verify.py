@@ -95,9 +95,9 @@ def _specification(run: RunRecord) -> CertificationSpec:
     name = f"run {run.fingerprint[:12]}"
     if run.sealed_at is None:
         raise UsageError(f"{name} is not sealed: the command that began it finishes it")
-    if run.tier.startswith("imported"):
+    if (spec := run.certification) is None:
         raise UsageError(f"{name} was imported: neither its checkpoint nor its noise is known")
-    return CertificationSpec.from_json(run.spec_json)
+    return spec
 
 
 def _checkpoint(store: Store, home: Path, spec: CertificationSpec) -> Checkpoint:

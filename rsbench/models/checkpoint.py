@@ -7,7 +7,7 @@ import pickle
 import struct
 import textwrap
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import safetensors.torch
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from rsbench.errors import CheckpointError
 from rsbench.models.architectures import Normalized, build_backbone
-from rsbench.specs import MeasureSpec, Spec
+from rsbench.specs import CheckpointHeader
 
 _HEADER_KEY = "rsbench"
 
@@ -26,23 +26,6 @@ _LOAD_ERRORS = (
     RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError,
     struct.error,
 )  # fmt: skip
-
-
-class CheckpointHeader(Spec):
-    """What a network is and what it was trained for: everything that using it takes besides the weights."""
-
-    format: Literal[1] = 1
-    architecture: str
-    classes: int
-    shape: tuple[int, int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    dataset: str
-    dataset_fingerprint: str
-    method: str
-    measure: MeasureSpec
-    seed: int | None = None
-    training_fingerprint: str | None = None
 
 
 class Checkpoint:

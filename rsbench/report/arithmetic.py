@@ -1,29 +1,28 @@
 """The arithmetic of a run in words."""
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 from rsbench.records import RunRecord
+from rsbench.specs import CertificationSpec, Noise
 
-_NOISE = {
+NOISE_TEXT: Mapping[Noise, str] = {
     "philox4x32-grid": "noise in whole numbers",
     "philox4x32-float": "noise in float32",
     "philox-block100-float32": "noise in float32, keyed by blocks of an early rsbench",
+    "enumerated": "every split",
 }
 
 
 def arithmetic_text(run: RunRecord) -> str | None:
-    """Of a run's noise and its network; None of an imported run, of which nobody told it."""
-    spec = json.loads(run.spec_json)
-    if "precision" not in spec:
+    """Describe the arithmetic of noise and network; None for an imported run, of which it is not known."""
+    spec = run.certification
+    if spec is None:
         return None
-    noise = [] if spec["budget"] is None else [_NOISE[spec["noise"]]]
+    noise = [] if spec.budget is None else [NOISE_TEXT[spec.noise]]
     return "; ".join([*noise, network_text(spec)])
 
 
-def network_text(spec: Mapping[str, Any]) -> str:
-    """Of the network of a specification, which as an early run's may lack some fields."""
-    extra = ["channels last"] if spec.get("channels_last") else []
-    extra += ["compiled"] if spec.get("torch_compile") else []
-    return ", ".join([spec["precision"], *extra])
+def network_text(spec: CertificationSpec) -> str:
+    """Describe the arithmetic of the network."""
+    layout = ["channels last"] if spec.channels_last else []
+    return ", ".join([spec.precision, *layout, *(["compiled"] if spec.torch_compile else [])])

@@ -1,13 +1,12 @@
 """The command that makes a run again."""
 
-import json
 import shlex
 from dataclasses import dataclass
-from typing import Any
 
+from rsbench.families import FAMILIES
 from rsbench.methods import METHODS
 from rsbench.records import RunRecord
-from rsbench.specs import GRID_FAMILIES
+from rsbench.specs import CertificationSpec, ImportSpec
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,8 @@ def command_of(run: RunRecord) -> Command:
 
     It names what a shell has to: the checkpoint by its sha256, which a store that has trained or certified it knows.
     """
-    spec: dict[str, Any] = json.loads(run.spec_json)
-    words, needs = _imported(run, spec) if "source" in spec else _certified(run, spec)
+    spec = run.spec
+    words, needs = _imported(run, spec) if isinstance(spec, ImportSpec) else _certified(run, spec)
     if run.dataset.name.endswith(".npz") and run.source is None:
         needs = [f"{run.dataset.name}: the file with the images, by its path", *needs]
     return Command(shlex.join(["rsbench", *words]), tuple(needs))
@@ -53,30 +52,40 @@ def images_option(canonical: str, dataset_images: int) -> str | None:
     return f"every:{step}" if stop - 1 + step >= dataset_images else None
 
 
-def _certified(run: RunRecord, spec: dict[str, Any]) -> tuple[list[str], list[str]]:
+def _certified(run: RunRecord, spec: CertificationSpec) -> tuple[list[str], list[str]]:
     images, needs = _images(run)
-    words = ["certify", "--dataset", spec["dataset"], "--checkpoint", spec["checkpoint_sha256"], "--images", images]
-    if spec["budget"] is not None:
-        budget = spec["budget"]
-        words += ["--n0", str(budget["n_select"]), "--n", str(budget["n_estimate"])]
-        words += ["--alpha", repr(budget["failure_probability"]), "--seed", str(spec["seed"])]
-    words += ["--batch-size", str(spec["batch_size"]), "--device", spec["device"]]
+    words = ["certify", "--dataset", spec.dataset, "--checkpoint", spec.checkpoint_sha256, "--images", images]
+    words += _protocol_options(run, spec)
+    if spec.budget is not None:
+        words += ["--n0", str(spec.budget.n_select), "--n", str(spec.budget.n_estimate)]
+        words += ["--alpha", repr(spec.budget.failure_probability), "--seed", str(spec.seed)]
+    words += ["--batch-size", str(spec.batch_size), "--device", spec.device]
     return [*words, *arithmetic_options(spec)], needs
 
 
-def arithmetic_options(spec: dict[str, Any]) -> list[str]:
-    """The options that name a run's arithmetic, but for defaults that no network or data set changes.
+def _protocol_options(run: RunRecord, spec: CertificationSpec) -> list[str]:
+    """Options for certificate, bounds and σ, where they are not those that the checkpoint's training implies."""
+    method, words = METHODS.get(spec.method), []
+    training = None if method is None else METHODS[method.training]
+    if training is None or spec.certificate != training.certificate:
+        words += ["--certificate", spec.certificate]
+    if training is None or spec.procedure != training.procedure:
+        words += ["--bounds", spec.procedure]
+    if run.training_sigma not in (None, spec.sigma):
+        words += ["--certify-sigma", repr(spec.sigma)]
+    return words
 
-    Specifications of early runs lack some fields.
-    """
-    words = []
-    if spec["noise"] == "philox4x32-float" and spec["measure"]["family"] in GRID_FAMILIES:
+
+def arithmetic_options(spec: CertificationSpec) -> list[str]:
+    """Return the options that give a run's arithmetic, without defaults that no network and no dataset changes."""
+    words, family = [], FAMILIES.get(spec.family)
+    if spec.noise == "philox4x32-float" and family is not None and family.supports_integer_noise:
         words += ["--noise-arithmetic", "float"]
-    if spec["precision"] != "fp32":
-        words += ["--precision", spec["precision"]]
-    words.append("--channels-last" if spec.get("channels_last") else "--no-channels-last")
-    words += ["--compile"] if spec.get("torch_compile") else []
-    words += ["--mixed-devices"] if spec.get("mixed_devices") else []
+    if spec.precision != "fp32":
+        words += ["--precision", spec.precision]
+    words.append("--channels-last" if spec.channels_last else "--no-channels-last")
+    words += ["--compile"] if spec.torch_compile else []
+    words += ["--mixed-devices"] if spec.mixed_devices else []
     return words
 
 
@@ -95,16 +104,16 @@ def _indices_text(canonical: str) -> str:
     return f"{start}, {start + step}, … to {stop - 1}" if stop - start > 2 * step else f"{start} to {stop - 1}"
 
 
-def _imported(run: RunRecord, spec: dict[str, Any]) -> tuple[list[str], list[str]]:
-    file, method = run.source or f"FILE.{spec['source']}", METHODS.get(spec["method"])
-    needs = [f"{file}: the file whose sha256 is {spec['content_sha256']}"]
-    words = ["import", spec["source"], file, "--dataset", spec["dataset"], "--method", spec["method"]]
-    if method is None or method.certificate != spec["certificate"]:
-        words += ["--certificate", spec["certificate"]]
+def _imported(run: RunRecord, spec: ImportSpec) -> tuple[list[str], list[str]]:
+    file, method = run.source or f"FILE.{spec.source}", METHODS.get(spec.method)
+    needs = [f"{file}: the file whose sha256 is {spec.content_sha256}"]
+    words = ["import", spec.source, file, "--dataset", spec.dataset, "--method", spec.method]
+    if method is None or method.certificate != spec.certificate:
+        words += ["--certificate", spec.certificate]
     if method is None:
-        words += ["--measure", spec["family"]]
-    words += ["--sigma", repr(spec["sigma"])]
-    budget = {"--n0": spec["n_select"], "--n": spec["n_estimate"], "--alpha": spec["failure_probability"]}
+        words += ["--measure", spec.family]
+    words += ["--sigma", repr(spec.sigma)]
+    budget = {"--n0": spec.n_select, "--n": spec.n_estimate, "--alpha": spec.failure_probability}
     words += [word for flag, value in budget.items() if value is not None for word in (flag, repr(value))]
     info = run.dataset
     words += ["--classes", str(info.classes), "--shape", ",".join(map(str, info.shape))]

@@ -1,19 +1,19 @@
 """Runs that differ in nothing but their seed, and what they say together."""
 
-import hashlib
-import json
 import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
+from typing import Any
 
 from rsbench.errors import StoreError
 from rsbench.methods import METHODS
 from rsbench.records import CurveRecord, RunRecord, Tier
+from rsbench.report.arithmetic import NOISE_TEXT
 from rsbench.report.numbers import budget_text
-from rsbench.specs import Family
+from rsbench.specs import CertificationSpec, Spec
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import GRID, Certificate
 from rsbench.theory.rounding import radius_threshold
@@ -33,7 +33,7 @@ class Approach:
     """
 
     method: str
-    family: Family
+    family: str
     certificate: str
     procedure: str
     n_select: int | None
@@ -43,13 +43,16 @@ class Approach:
     notes: tuple[str, ...] = ()
     on_grid: bool = False
     variant: str = ""
+    trained_sigma: float | None = None
+    """σ of the training where runs certify with another σ, else None."""
 
     @property
     def title(self) -> str:
         """The method as the board prints it, with the certificate and procedure where they are not its own."""
         known = METHODS.get(self.method)
         other = [] if known is None or known.certificate == self.certificate else [self.certificate]
-        other += [] if self.procedure == "one-versus-rest" else [self.procedure]
+        usual = "one-versus-rest" if known is None else known.procedure
+        other += [] if self.procedure == usual else [self.procedure]
         return (known.title if known else self.method) + (f" ({', '.join(other)})" if other else "")
 
     @property
@@ -60,12 +63,16 @@ class Approach:
     @property
     def label(self) -> str:
         """Remark and variant in one line, empty where there is neither."""
-        return "; ".join(text for text in (self.remark, self.variant) if text)
+        return "; ".join(text for text in (self.remark, self._training_text, self.variant) if text)
 
     @property
     def caveats(self) -> str:
         """Remark and notes in one line, empty where there are none."""
-        return "; ".join(text for text in (self.remark, *self.notes) if text)
+        return "; ".join(text for text in (self.remark, self._training_text, *self.notes) if text)
+
+    @property
+    def _training_text(self) -> str:
+        return "" if self.trained_sigma is None else f"trained at σ = {self.trained_sigma:g}"
 
     @property
     def theorem(self) -> Certificate:
@@ -184,14 +191,7 @@ def curve_of(run: RunRecord) -> CurveRecord:
 def threat_model_of(run: RunRecord) -> str:
     """Which perturbed images a run's certificate speaks of. Raises StoreError where `certificate_of` does."""
     certificate = certificate_of(run)
-    return GRID if _on_grid(run.recipe) else certificate.threat_models[run.family]
-
-
-@cache
-def _on_grid(recipe: str) -> bool:
-    """Whether votes of that recipe were drawn with noise of whole numbers, which is one of images on a grid only."""
-    noise = json.loads(recipe).get("votes", {}).get("noise")
-    return bool(noise == "philox4x32-grid")
+    return GRID if run.spec.uses_integer_noise else certificate.threat_models[run.family]
 
 
 def certificate_of(run: RunRecord) -> Certificate:
@@ -221,7 +221,7 @@ def remark_of(run: RunRecord) -> str:
     curve = run.curve
     told = [] if run.tier == "reproduced" else [TIER_TEXT[run.tier]]
     if curve is not None and curve.statement:
-        told.append(f"declared in {curve.statement}")
+        told.append(f"stated afterwards to be declared in {curve.statement}")
     return "; ".join(text for text in told if text)
 
 
@@ -229,14 +229,49 @@ def curve_text(curve: CurveRecord) -> str:
     """Which certificate a curve is of, at which n and α, and whether that was declared beforehand."""
     exact = curve.failure_probability is None
     drawn = "exact" if exact else f"n {curve.n:,} · α {curve.failure_probability:g} · {curve.procedure}"
-    said = f" in {curve.statement}" if curve.statement else ""
-    return f"{curve.certificate} · {drawn} · {curve.standing}{said}"
+    return f"{curve.certificate} · {drawn} · {standing_text(curve)}"
 
 
-def enumerated_votes(run: RunRecord) -> int:
-    """How many votes an image has in a run that draws none: L of deterministic splitting."""
-    spec = json.loads(run.spec_json)
-    return int(spec["levels"] if "levels" in spec else spec["measure"]["levels"])
+def standing_text(curve: CurveRecord) -> str:
+    """When the choices behind a curve were fixed, in words."""
+    if curve.standing == "stated-afterwards":
+        return f"stated afterwards to be declared in {curve.statement}"
+    return curve.standing
+
+
+# Fields of a specification with their values.
+_Fields = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What runs share that may be averaged: how the checkpoint was trained and the votes were computed.
+
+    Both are specification fields and their values. σ and seeds are left out.
+    """
+
+    training: _Fields
+    votes: _Fields
+
+
+_ARITHMETIC = frozenset(
+    {"batch_size", "device", "precision", "noise", "channels_last", "torch_compile", "mixed_devices"}
+)
+
+
+def recipe_of(run: RunRecord) -> Recipe:
+    """Return the recipe of a run. An external checkpoint stands for itself: how it was trained is not known."""
+    if not isinstance(run.spec, CertificationSpec):
+        return Recipe((("imported", run.spec.source),), ())
+    training: _Fields = (("checkpoint", run.spec.checkpoint_sha256),)
+    if run.training is not None:
+        training = _fields(run.training, frozenset(type(run.training).model_fields) - {"seed", "measure"})
+    return Recipe(training, _fields(run.spec, _ARITHMETIC))
+
+
+def _fields(spec: Spec, names: frozenset[str]) -> _Fields:
+    values = ((name, getattr(spec, name)) for name in sorted(names))
+    return tuple((name, tuple(sorted(value.items())) if isinstance(value, dict) else value) for name, value in values)
 
 
 def _approaches(runs: Sequence[RunRecord]) -> list[Approach]:
@@ -244,15 +279,16 @@ def _approaches(runs: Sequence[RunRecord]) -> list[Approach]:
     plain = [_approach(run) for run in runs]
     on_grid = {approach for approach in plain if approach.on_grid}
     plain = [_beside(approach, on_grid) for approach in plain]
-    recipes: dict[Approach, set[str]] = defaultdict(set)
-    for approach, run in zip(plain, runs, strict=True):
-        recipes[approach].add(run.recipe)
+    recipe_by_run = [recipe_of(run) for run in runs]
+    recipes: dict[Approach, set[Recipe]] = defaultdict(set)
+    for approach, recipe in zip(plain, recipe_by_run, strict=True):
+        recipes[approach].add(recipe)
     named = {
-        (approach, recipe): approach if len(several) == 1 else _variant(approach, _recipe_label(recipe))
+        (approach, recipe): approach if len(several) == 1 else _variant(approach, _recipe_label(recipe, several))
         for approach, several in recipes.items()
         for recipe in several
     }
-    return [named[approach, run.recipe] for approach, run in zip(plain, runs, strict=True)]
+    return [named[approach, recipe] for approach, recipe in zip(plain, recipe_by_run, strict=True)]
 
 
 def _beside(approach: Approach, on_grid: set[Approach]) -> Approach:
@@ -273,18 +309,47 @@ def _approach(run: RunRecord) -> Approach:
         curve.failure_probability,
         remark_of(run),
         run.notes,
-        _on_grid(run.recipe),
+        run.spec.uses_integer_noise,
+        trained_sigma=None if run.training_sigma in (None, run.sigma) else run.training_sigma,
     )
 
 
-def _recipe_label(recipe: str) -> str:
-    training = json.loads(recipe)["training"]
-    if "imported" in training:
-        return f"of {training['imported']} files"
-    if "foreign" in training:
-        return f"checkpoint {training['foreign'][:12]}"
-    name = hashlib.sha256(recipe.encode()).hexdigest()[:6]
-    return f"{training['architecture']}, {training['epochs']} epochs, recipe {name}"
+def _recipe_label(recipe: Recipe, several: set[Recipe]) -> str:
+    """Name a recipe by the fields in which it differs from one of the others."""
+    training = _differing(recipe.training, [other.training for other in several])
+    votes = _differing(recipe.votes, [other.votes for other in several])
+    names = [
+        f"trained with {_field_text(*field)}" if field[0] in _ARITHMETIC else _field_text(*field) for field in training
+    ]
+    return ", ".join([*names, *(_field_text(*field) for field in votes)])
+
+
+def _differing(fields: _Fields, several: Sequence[_Fields]) -> list[tuple[str, Any]]:
+    """The fields that have another value, or none, in one of several specifications."""
+    return [(name, value) for name, value in fields if any(dict(other).get(name) != value for other in several)]
+
+
+def _field_text(name: str, value: Any) -> str:
+    """A field of a specification and its value, as a row of the board names it."""
+    match name:
+        case "imported":
+            return f"imported from {value} files"
+        case "checkpoint":
+            return f"checkpoint {value[:12]}"
+        case "batch_size":
+            return f"batch {value}"
+        case "noise":
+            return NOISE_TEXT[value]
+        case "precision" | "device" | "architecture" | "objective":
+            return str(value)
+        case "channels_last" | "torch_compile" | "mixed_devices":
+            return f"{'' if value else 'no '}{name.replace('_', ' ')}"
+        case "objective_options":
+            return " ".join(f"{option}={setting}" for option, setting in value) or "default options"
+        case "dataset_fingerprint":
+            return f"data {value[:12]}"
+        case _:
+            return f"{name.replace('_', ' ')} {value}"
 
 
 def _single(approach: Approach, run: RunRecord, members: Sequence[RunRecord]) -> Approach:

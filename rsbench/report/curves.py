@@ -19,7 +19,7 @@ MOST_STEPS = 200
 MOST_WITH_RUNS = 24
 
 CURVE_COLUMNS = (
-    "group", "dataset", "images", "method", "title", "variant", "certificate", "norm", "ball", "budget", "sigma",
+    "group", "standing", "dataset", "images", "method", "title", "variant", "certificate", "norm", "ball", "budget", "sigma",
     "line", "seeds", "radius", "certified_accuracy",
 )  # fmt: skip
 
@@ -114,6 +114,7 @@ def _lines(configuration: Configuration, protocol: Protocol, norm: str, steps: M
     approach = configuration.approach
     shared = {
         "group": protocol.heading,
+        "standing": protocol.standing,
         "dataset": protocol.dataset,
         "images": protocol.images,
         "method": approach.method,

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from rsbench.report.configuration import seed_of
 from rsbench.report.leaderboard import Cell, Group, Leaderboard, Row
 from rsbench.report.numbers import percent_down, radius_text, sigma_text
-from rsbench.report.protocol import EXPLORATORY
 from rsbench.report.reported import REPORTED_TITLE, ReportedCell, ReportedRow, ReportedTable
 
 # LaTeX tells by \@nodocument whether the document has begun, and so whether another one holds this file.
@@ -110,8 +109,8 @@ def _caption(board: Leaderboard, group: Group, version: str) -> str:
         f"Data: {data}.",
         "Below each number: clean accuracy (an abstention counts as wrong) @ $\\sigma$ of its model.",
     ]
-    if protocol.exploratory:
-        sentences.append(f"{escaped(EXPLORATORY.capitalize())}.")
+    if protocol.warning:
+        sentences.append(f"{escaped(protocol.warning.capitalize())}.")
     if selected:
         sentences.append(r"$^*$ $\sigma$ selected on the test images: exploratory.")
     if spread:

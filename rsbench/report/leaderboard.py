@@ -13,7 +13,7 @@ from rsbench.records import RunRecord
 from rsbench.report.annotations import ranked, withheld_lines
 from rsbench.report.configuration import TIER_TEXT, Approach, Configuration, certificate_of, configurations
 from rsbench.report.numbers import checked_radii, count_text
-from rsbench.report.protocol import Protocol, protocol_of
+from rsbench.report.protocol import STANDING_WARNING, Protocol, protocol_of
 from rsbench.theory.certificate import Norm
 
 NORMS: tuple[str, ...] = get_args(Norm)
@@ -146,7 +146,11 @@ def leaderboard_json(board: Leaderboard) -> dict[str, Any]:
         "withheld": list(board.withheld),
         "groups": [
             asdict(group.protocol)
-            | {"images_label": group.protocol.images_label, "rows": [_row_json(board, row) for row in group.rows]}
+            | {
+                "exploratory": group.protocol.standing == "exploratory",
+                "images_label": group.protocol.images_label,
+                "rows": [_row_json(board, row) for row in group.rows],
+            }
             for group in board.groups
         ],
     }
@@ -161,7 +165,8 @@ _COLUMNS = (
 
 
 def _place(protocol: Protocol) -> tuple[object, ...]:
-    return protocol.dataset, protocol.exploratory, -protocol.image_count, protocol.images, protocol.fingerprint
+    standing = list(STANDING_WARNING).index(protocol.standing)
+    return protocol.dataset, standing, -protocol.image_count, protocol.images, protocol.fingerprint
 
 
 def _rows(runs: Sequence[RunRecord], radii: tuple[str, ...], select_best: bool) -> tuple[Row, ...]:

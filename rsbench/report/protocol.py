@@ -1,52 +1,40 @@
-"""Which runs may be ranked together: those on the same data and the same images, and no others."""
+"""Which runs may be ranked together: those on the same images of the same dataset, declared alike."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rsbench.records import RunRecord
+from rsbench.records import RunRecord, Standing
 
-EXPLORATORY = "exploratory: chosen after a result was seen"
+# What stands above rows that were not declared beforehand.
+STANDING_WARNING: Mapping[Standing, str] = {
+    "declared": "",
+    "stated-afterwards": "stated afterwards: no specification shows that these choices were fixed before the votes",
+    "exploratory": "exploratory: chosen after a result was seen",
+}
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A data set, told by its content, and the images that were chosen of it.
-
-    `images` is the canonical text of a specification, `images_label` the same for people. `dataset_images` is how many
-    images the data set has, `image_count` how many were chosen. `exploratory`: n, α or σ were chosen after a result was
-    seen, and such numbers are ranked apart.
-    """
+    """What runs must share to be ranked together."""
 
     dataset: str
     fingerprint: str
+    """SHA-256 of the dataset's content."""
+
     dataset_images: int
+    """How many images the dataset has."""
+
     images: str
+    """Canonical text of the chosen images, as in a specification."""
+
     image_count: int
-    exploratory: bool = False
+    """How many images were chosen."""
+
+    standing: Standing = "declared"
+    """When certificate, bounds, n and α were fixed."""
 
     @property
-    def images_label(self) -> str:
-        """The chosen images in words."""
-        return images_label(self.images, self.image_count, self.dataset_images)
-
-    @property
-    def heading(self) -> str:
-        """One line: data set, images, the first 12 digits of the data's fingerprint, and whether it is exploratory."""
-        warning = f" · {EXPLORATORY}" if self.exploratory else ""
-        return f"{self.dataset} · {self.images_label} · data {self.fingerprint[:12]}{warning}"
-
-
-def protocol_of(run: RunRecord) -> Protocol:
-    """The protocol that a run followed."""
-    data = run.dataset
-    return Protocol(data.name, data.fingerprint, data.images, run.images, run.image_count, is_exploratory(run))
-
-
-def is_exploratory(run: RunRecord) -> bool:
-    """Whether a run comes with a curve that was chosen after a result was seen."""
-    return run.curve is not None and run.curve.standing == "exploratory"
-
-
-def images_label(canonical: str, count: int, dataset_images: int) -> str:
+    def images_label(canonical: str, count: int, dataset_images: int) -> str:
     """The images of a canonical text `START:STOP:STEP` or `I,J,…` in words, as in "every 100th image (100 images)"."""
     if count == dataset_images:
         return f"all {count:,} images"

@@ -1,12 +1,11 @@
 """Other certificates, n and α of a run that is sealed."""
 
-import json
 from dataclasses import dataclass
 from typing import get_args
 
 from rsbench.errors import UsageError
 from rsbench.records import RunRecord
-from rsbench.specs import CertificationSpec, ImportSpec, MeasureSpec
+from rsbench.specs import MeasureSpec
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import SampledCertificate
@@ -56,7 +55,7 @@ def recertifiable(store: Store, run: RunRecord) -> Recertifiable:
     procedure = next(known for known in get_args(Procedure) if known == run.procedure)
     prefixes = votes_of(first).prefixes
     declared = Question(run.certificate, procedure, prefixes[-1], run.failure_probability)
-    return Recertifiable(run, measure_of(run), declared, prefixes)
+    return Recertifiable(run, run.spec.measure, declared, prefixes)
 
 
 def checked_question(
@@ -94,12 +93,3 @@ def checked_question(
     if question.procedure == "one-versus-rest" and question.n < (needed := smallest_certifying_n(alpha)):
         raise UsageError(f"--n {question.n} can certify nothing at --alpha {alpha:g}: {needed} would do")
     return question
-
-
-def measure_of(run: RunRecord) -> MeasureSpec:
-    """The measure that a run smoothed with. An import knows no offsets, and its certificate asks for none."""
-    if "source" not in json.loads(run.spec_json):
-        return CertificationSpec.from_json(run.spec_json).measure
-    spec = ImportSpec.from_json(run.spec_json)
-    offsets_seed = None if spec.levels is None else 0
-    return MeasureSpec(family=spec.family, sigma=spec.sigma, levels=spec.levels, offsets_seed=offsets_seed)

@@ -20,7 +20,7 @@ from rsbench.report.curves import curve_frame
 from rsbench.report.figures import GREY, GRID, INK, curve_svg
 from rsbench.report.leaderboard import SELECTED_ON_TEST, Cell, Group, Leaderboard, Row, leaderboard_json
 from rsbench.report.numbers import count_text, percent_down, radius_text, sigma_text, spread_text
-from rsbench.report.protocol import EXPLORATORY, protocol_of
+from rsbench.report.protocol import protocol_of
 from rsbench.report.reported import REPORTED_TITLE, ReportedCell, ReportedRow, ReportedTable, reported_json
 from rsbench.report.reported_text import own_model, reported_notes
 from rsbench.report.tables import theorem_facts
@@ -94,7 +94,7 @@ def _data(
                 "data": run.dataset.fingerprint,
                 "checkpoint": run.checkpoint_sha256,
                 "seal": run.seal,
-                "spec": json.loads(run.spec_json),
+                "spec": run.spec.model_dump(mode="json"),
                 "notes": list(run.notes),
                 "annotations": [asdict(said) for said in run.annotations],
                 "commands": _commands(curves),
@@ -115,7 +115,7 @@ def _group(board: Leaderboard, group: Group, number: int, svg: str) -> dict[str,
     own = svg.replace('id="clip', f'id="g{number}-clip').replace("url(#clip", f"url(#g{number}-clip")
     return {
         "protocol": group.protocol,
-        "warning": EXPLORATORY if group.protocol.exploratory else "",
+        "warning": group.protocol.warning,
         "headings": ["clean", *radii, "ACR"],
         "rows": [
             {

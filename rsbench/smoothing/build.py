@@ -1,9 +1,13 @@
 """From a measure's specification to the measure."""
 
 import math
+from importlib import import_module
+from typing import Protocol
 
 import numpy as np
 
+from rsbench.errors import UsageError
+from rsbench.families import family_named
 from rsbench.smoothing.additive import GaussianSmoothing, GridUniformSmoothing, UniformSmoothing
 from rsbench.smoothing.measure import SmoothingMeasure
 from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
@@ -13,32 +17,63 @@ from rsbench.specs import MeasureSpec
 _FINE = 1024
 
 
+class MeasureFactory(Protocol):
+    """What `rsbench.families.str.factory` names."""
+
+    def __call__(
+        self, spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool
+    ) -> SmoothingMeasure:
+        """Return the measure of a spec, as `build_measure` does."""
+
+
 def build_measure(
     spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool = False
 ) -> SmoothingMeasure:
-    """The smoothing measure of a spec, for images of that shape and quantisation.
+    """Return the smoothing measure of a spec, for images of that shape whose pixels are k/q.
 
-    `on_grid`: in whole numbers, where noise is otherwise drawn in float32; deterministic splitting always is.
-    Raises ValueError when whole numbers are asked for without a q, or for Gaussian noise.
+    on_grid: draw the noise in whole numbers where it would else be drawn in float32. Deterministic splitting always is.
+    Raises ValueError when whole numbers are asked for without a q or for noise that has none, and UsageError when the
+    family is unknown or its factory cannot be imported.
     """
-    match spec.family:
-        case "deterministic-splitting":
-            if q is None or spec.levels is None or spec.offsets_seed is None:
-                raise ValueError("deterministic splitting needs images on a grid k/q")
-            return DeterministicSplittingSmoothing(spec.levels, spec.offsets_seed, q, shape_CHW)
-        case "gaussian":
-            if on_grid:
-                raise ValueError("Gaussian noise is not made in whole numbers")
-            return GaussianSmoothing(std=_at_least(spec.sigma))
-        case "uniform" | "splitting" if on_grid:
-            if q is None:
-                raise ValueError("noise in whole numbers needs images on a grid k/q")
-            grid_noise = GridUniformSmoothing if spec.family == "uniform" else GridSplittingSmoothing
-            return grid_noise(*grid_of(spec.half_width, q))
-        case "uniform":
-            return UniformSmoothing(half_width=_at_least(spec.half_width))
-        case "splitting":
-            return SplittingSmoothing(half_width=_at_least(spec.half_width))
+    family = family_named(spec.family)
+    module, _, function = family.factory.partition(":")
+    try:
+        factory: MeasureFactory = getattr(import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"smoothing measure {family.name}: {family.factory} cannot be imported ({error})") from error
+    if on_grid and not (family.supports_integer_noise or family.is_enumerated):
+        raise ValueError(f"{family.name} noise cannot be drawn in whole numbers")
+    if on_grid and q is None:
+        raise ValueError("noise in whole numbers needs images on a grid k/q")
+    return factory(spec, q=q, shape_CHW=shape_CHW, on_grid=on_grid)
+
+
+def gaussian(spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool) -> SmoothingMeasure:
+    """Return the Gaussian measure; see `build_measure`."""
+    return GaussianSmoothing(std=_at_least(spec.sigma))
+
+
+def uniform(spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool) -> SmoothingMeasure:
+    """Return the uniform measure; see `build_measure`."""
+    if on_grid and q is not None:
+        return GridUniformSmoothing(*grid_of(spec.half_width, q))
+    return UniformSmoothing(half_width=_at_least(spec.half_width))
+
+
+def splitting(spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool) -> SmoothingMeasure:
+    """Return the independent splitting measure; see `build_measure`."""
+    if on_grid and q is not None:
+        return GridSplittingSmoothing(*grid_of(spec.half_width, q))
+    return SplittingSmoothing(half_width=_at_least(spec.half_width))
+
+
+def deterministic_splitting(
+    spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool
+) -> SmoothingMeasure:
+    """Return the deterministic splitting measure; see `build_measure`. Raises ValueError without a q."""
+    if q is None or spec.levels is None or spec.offsets_seed is None:
+        raise ValueError("deterministic splitting needs images on a grid k/q")
+    return DeterministicSplittingSmoothing(spec.levels, spec.offsets_seed, q, shape_CHW)
 
 
 def grid_of(half_width: float, q: int) -> tuple[int, int, int]:

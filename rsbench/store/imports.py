@@ -7,7 +7,6 @@ from sqlalchemy import Connection, func, insert, select
 
 from rsbench.errors import StoreError, UsageError
 from rsbench.records import ImageColumns, ImportedRun
-from rsbench.specs import canonical_json
 from rsbench.store import tables as t
 from rsbench.store.images import add_images, read_images
 from rsbench.store.rows import inserted_id, now, record_dataset
@@ -56,7 +55,6 @@ def import_run(connection: Connection, imported: ImportedRun, newest: dict[str, 
             failure_probability=spec.failure_probability,
             images=spec.images,
             image_count=len(imported.images),
-            recipe=canonical_json({"training": {"imported": spec.source}, "votes": {}}),
             spec=spec.canonical_json(),
             source=imported.source,
             content_sha256=spec.content_sha256,

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +24,7 @@ from rsbench.records import (
     Steps,
     TrainingRecord,
 )
+from rsbench.specs import CertificationSpec, TrainingSpec, run_spec_from_json
 from rsbench.store import claims
 from rsbench.store import tables as t
 from rsbench.store.check import Finding, check_store
@@ -32,6 +34,12 @@ from rsbench.store.images import read_image_blocks, read_images
 
 _Record = TypeVar("_Record", RunRecord, CurveRecord)
 
+# Other columns of a run repeat its specification, for conditions only.
+_RUN_COLUMNS = (
+    "id", "fingerprint", "tier", "dataset_fingerprint", "image_count", "source", "notes", "created_at",
+    "worker_seconds", "sealed_at", "seal",
+)  # fmt: skip
+
 
 class Queries:
     """The reading half of the store. Every method raises StoreError when the database fails."""
@@ -39,15 +47,15 @@ class Queries:
     engine: Engine
 
     def sealed_runs(self, dataset: str | None = None, *, exploratory: bool = False) -> list[RunRecord]:
-        """Sealed runs, or those on the data set of that name, oldest first: once for each declared curve.
+        """Return sealed runs, oldest first, once for each of their curves.
 
-        exploratory: with the exploratory curves too.
+        dataset: only runs on the dataset of that name. exploratory: with exploratory curves, which are else left out.
         """
         condition = t.certification_run.c.state == "sealed"
         if dataset is not None:
             condition &= t.dataset.c.name == dataset
         if not exploratory:
-            condition &= t.certified_curve.c.standing == "declared"
+            condition &= t.certified_curve.c.standing != "exploratory"
         return self._runs(condition, t.certification_run.c.image_count)
 
     def with_certified(self, runs: Sequence[RunRecord], at: Sequence[float]) -> list[RunRecord]:
@@ -141,7 +149,7 @@ class Queries:
                 select(epoch).where(epoch.c.training_run_id == row.id).order_by(epoch.c.epoch)
             ).all()
             return TrainingRecord(
-                spec_json=row.spec,
+                spec=TrainingSpec.from_json(row.spec),
                 checkpoint_sha256=row.checkpoint_sha256,
                 checkpoint_path=row.path,
                 provenance=Provenance(**json.loads(row.provenance)),
@@ -167,7 +175,7 @@ class Queries:
             query = query.where(~select(run.c.id).where(sealed).exists())
         with translated(self.engine), self.engine.connect() as connection:
             return [
-                CheckpointRecord(c.sha256, c.path, c.method, c.dataset_fingerprint, c.sigma, c.seed, c.header)
+                CheckpointRecord(c.sha256, c.path, c.method, c.sigma, c.seed, c.header)
                 for c in connection.execute(query)
             ]
 
@@ -181,11 +189,10 @@ class Queries:
         query = select(run, checkpoint.c.header).join(checkpoint).where(run.c.state == "sealed").order_by(newest)
         with translated(self.engine), self.engine.connect() as connection:
             for row in connection.execute(query):
-                spec = json.loads(row.spec)
-                same = json.loads(row.header)["architecture"] == architecture and spec["device"] == device
+                spec = CertificationSpec.from_json(row.spec)
+                same = json.loads(row.header)["architecture"] == architecture and spec.device == device
                 if same and row.worker_seconds > 0:
-                    levels = spec["measure"]["levels"] or row.n_select + row.n_estimate
-                    return float(row.image_count * levels / row.worker_seconds)
+                    return float(row.image_count * spec.passes_per_image / row.worker_seconds)
         return None
 
     def check(self, fingerprints: Sequence[str] = (), *, checked: Callable[[str], None]) -> Iterator[Finding]:
@@ -222,8 +229,10 @@ class Queries:
             .outerjoin(curve, curve.c.run_id == run.c.id)
         )
         of_curve = [column.label(f"curve_{column.name}") for column in curve.c]
+        of_run = [run.c[name] for name in _RUN_COLUMNS]
+        of_checkpoint = [t.checkpoint.c.seed.label("training_seed"), t.checkpoint.c.sigma.label("training_sigma")]
         query = (
-            select(*run.c, done.label("done"), t.checkpoint.c.seed.label("training_seed"), *of_curve)
+            select(*of_run, run.c.spec, run.c.checkpoint_sha256, done.label("done"), *of_checkpoint, *of_curve)
             .select_from(joined)
             .where(condition)
             .order_by(run.c.id, curve.c.id)
@@ -234,8 +243,16 @@ class Queries:
             names = tuple(found.keys())
             # Of a dictionary each value costs a tenth of what it costs of a row.
             rows = [dict(zip(names, row, strict=True)) for row in found]
-            annotations = _annotations(connection)
-        return [_run_record(row, datasets[row["dataset_fingerprint"]], annotations[row["id"]]) for row in rows]
+            annotations, trainings = _annotations(connection), _trainings(connection)
+        return [
+            _run_record(
+                row,
+                datasets[row["dataset_fingerprint"]],
+                trainings.get(row["checkpoint_sha256"]),
+                annotations[row["id"]],
+            )
+            for row in rows
+        ]
 
 
 def _counted() -> ColumnElement[int]:
@@ -272,6 +289,19 @@ def _certified(
     return certified
 
 
+# One text stands for the curves of a run, and often for its seeds: it is parsed once.
+_run_spec = lru_cache(maxsize=4096)(run_spec_from_json)
+_training_spec = lru_cache(maxsize=4096)(TrainingSpec.from_json)
+
+
+def _trainings(connection: Connection) -> dict[str, str]:
+    """Return the specification of the trial that made each checkpoint, by the checkpoint's SHA-256."""
+    run = t.training_run.c
+    newest_first = select(run.checkpoint_sha256, run.spec).order_by(run.id.desc())
+    # Where several trials gave the same weights, the first one stays.
+    return {row.checkpoint_sha256: row.spec for row in connection.execute(newest_first)}
+
+
 def _annotations(connection: Connection) -> dict[int, tuple[Annotation, ...]]:
     """What was said of runs later, by run."""
     said, other = t.annotation, t.certification_run
@@ -297,30 +327,22 @@ def _dataset_info(row: Row[*tuple[Any, ...]]) -> DatasetInfo:
     )
 
 
-def _run_record(row: Mapping[str, Any], dataset: DatasetInfo, annotations: tuple[Annotation, ...]) -> RunRecord:
+def _run_record(
+    row: Mapping[str, Any], dataset: DatasetInfo, training_json: str | None, annotations: tuple[Annotation, ...]
+) -> RunRecord:
     # What others measured stays theirs, whoever finds it again.
     reproduced = row["tier"] == "measured" and any(said.kind == "reproduced" for said in annotations)
     return RunRecord(
         id=row["id"],
         fingerprint=row["fingerprint"],
         tier="reproduced" if reproduced else row["tier"],
-        method=row["method"],
-        family=row["family"],
+        spec=_run_spec(row["spec"]),
         dataset=dataset,
-        checkpoint_sha256=row["checkpoint_sha256"],
-        certificate=row["certificate"],
-        procedure=row["procedure"],
-        sigma=row["sigma"],
-        seed=row["seed"],
+        training=None if training_json is None else _training_spec(training_json),
         training_seed=row["training_seed"],
-        n_select=row["n_select"],
-        n_estimate=row["n_estimate"],
-        failure_probability=row["failure_probability"],
-        images=row["images"],
+        training_sigma=row["training_sigma"],
         image_count=row["image_count"],
         done=row["done"],
-        recipe=row["recipe"],
-        spec_json=row["spec"],
         source=row["source"],
         notes=tuple(row["notes"].splitlines()) if row["notes"] else (),
         created_at=row["created_at"],
@@ -340,6 +362,9 @@ def _curve_record(row: Mapping[str, Any], prefix: str = "") -> CurveRecord:
     values = {name: row[prefix + name] for name in names}
     # The key of a curve cannot be null.
     values["failure_probability"] = values["failure_probability"] or None
+    # Earlier releases stored curves that were stated afterwards as declared.
+    if values["standing"] == "declared" and values["statement"]:
+        values["standing"] = "stated-afterwards"
     return CurveRecord(**values)
 
 

@@ -1,17 +1,17 @@
 """The seal of a run: one hash over its specification and all its rows."""
 
 import hashlib
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from sqlalchemy import Connection, select, update
 
 from rsbench.errors import StoreError
-from rsbench.records import ImageColumns, NewCurve, Standing
+from rsbench.records import FloatArray, ImageColumns, NewCurve, Standing
+from rsbench.specs import run_spec_from_json
 from rsbench.store import tables as t
 from rsbench.store.curves import add_curve
-from rsbench.store.images import read_image_blocks, read_images
+from rsbench.store.images import read_image_blocks
 from rsbench.store.rows import now
 from rsbench.theory.metrics import average_certified_radius
 
@@ -40,27 +40,50 @@ def seal_of(spec_json: str, blocks: Iterable[ImageColumns]) -> str:
 
 
 def seal_run(connection: Connection, run_id: int, standing: Standing) -> NewCurve:
-    """Write a complete run's curve and close it for ever. Raises StoreError when images are missing."""
+    """Write a complete run's curve and close the run for ever. Raises StoreError when images are missing."""
     run = t.certification_run
-    facts = connection.execute(select(run).where(run.c.id == run_id)).one()
-    images = read_images(connection, run_id, with_votes=False)
-    if facts.state != "open" or len(images) != facts.image_count:
-        raise StoreError(f"run {run_id} cannot be sealed: {facts.state}, {len(images)}/{facts.image_count} images")
+    row = connection.execute(select(run).where(run.c.id == run_id)).one()
+    spec = run_spec_from_json(row.spec)
+    results = _Results(read_image_blocks(connection, run_id, BLOCK))
+    seal = seal_of(row.spec, results)
+    if row.state != "open" or results.images != row.image_count:
+        raise StoreError(f"run {run_id} cannot be sealed: {row.state}, {results.images}/{row.image_count} images")
+    radii = results.correct_radii()
     curve = NewCurve(
-        certificate=facts.certificate,
-        procedure=facts.procedure,
-        n=facts.n_estimate or _enumerated_votes(facts.spec),
-        failure_probability=facts.failure_probability,
+        certificate=spec.certificate,
+        procedure=spec.procedure,
+        n=spec.n_estimate or spec.measure.levels or 0,
+        failure_probability=spec.failure_probability,
         standing=standing,
-        correct=int(images.correct_N.sum()),
-        abstained=int((images.predicted_N < 0).sum()),
-        average_certified_radius=average_certified_radius(images.radius_N[images.correct_N], len(images)),
-        radii=images.radius_N[images.correct_N],
+        correct=len(radii),
+        abstained=results.abstained,
+        average_certified_radius=average_certified_radius(radii, results.images),
+        radii=radii,
     )
     add_curve(connection, run_id, curve, statement=None, is_primary=True)
-    seal = seal_of(facts.spec, read_image_blocks(connection, run_id, BLOCK))
     connection.execute(update(run).where(run.c.id == run_id).values(state="sealed", sealed_at=now(), seal=seal))
     return curve
+
+
+class _Results:
+    """Passes the rows of a run on, and keeps what its curve needs of them: rows are read once, votes never held."""
+
+    def __init__(self, blocks: Iterable[ImageColumns]) -> None:
+        self._blocks = blocks
+        self._radii: list[FloatArray] = []
+        self.images = 0
+        self.abstained = 0
+
+    def __iter__(self) -> Iterator[ImageColumns]:
+        for block in self._blocks:
+            self._radii.append(block.radius_N[block.correct_N])
+            self.images += len(block)
+            self.abstained += int((block.predicted_N < 0).sum())
+            yield block
+
+    def correct_radii(self) -> FloatArray:
+        """Return the radii of the images classified correctly, by image index."""
+        return np.concatenate(self._radii) if self._radii else np.zeros(0)
 
 
 def add_missing_seals(connection: Connection) -> None:
@@ -70,9 +93,3 @@ def add_missing_seals(connection: Connection) -> None:
     for row in connection.execute(unsealed).all():
         seal = seal_of(row.spec, read_image_blocks(connection, row.id, BLOCK))
         connection.execute(update(run).where(run.c.id == row.id).values(seal=seal))
-
-
-def _enumerated_votes(spec_json: str) -> int:
-    """How many votes an image has in a run that draws none: L of deterministic splitting."""
-    spec = json.loads(spec_json)
-    return int(spec["levels"] if "levels" in spec else spec["measure"]["levels"])

@@ -109,8 +109,6 @@ certification_run = Table(
     Column("failure_probability", Float),
     Column("images", Text, nullable=False),
     Column("image_count", Integer, nullable=False),
-    # Canonical JSON of what runs have in common that may be averaged.
-    Column("recipe", Text, nullable=False),
     Column("spec", Text, nullable=False),
     Column("source", Text),
     Column("content_sha256", _HEX),

@@ -19,26 +19,26 @@ from rsbench.records import (
     Provenance,
     ReportedFigure,
 )
-from rsbench.specs import CertificationSpec, MeasureSpec, SweepSpec, TrainingSpec
+from rsbench.specs import CertificationSpec, CheckpointHeader, SweepSpec, TrainingSpec
 from rsbench.store import claims
 from rsbench.store import tables as t
 from rsbench.store.curves import add_curve
 from rsbench.store.engine import registering, writing
 from rsbench.store.images import add_images
 from rsbench.store.imports import ImportOutcome, import_run
-from rsbench.store.recipe import recipe_of
 from rsbench.store.rows import has, inserted_id, now, record_dataset
 from rsbench.store.seal import seal_run
 
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A certification run as the store has it: which images are done, and whether it is sealed."""
+    """A certification run as `Writer.open_run` leaves it: claimed by this writer, unless it is sealed."""
 
     id: int
     fingerprint: str
-    sealed: bool
+    is_sealed: bool
     done: frozenset[int]
+    """Indices of the images that have a result. Not read, and empty, where the run is sealed."""
 
 
 class Writer:
@@ -58,12 +58,14 @@ class Writer:
             record_dataset(connection, info)
 
     def record_checkpoint(
-        self, sha256: str, *, path: str, method: str, measure: MeasureSpec, dataset_fingerprint: str, seed: int | None,
-        header_json: str,
-    ) -> None:  # fmt: skip
-        """Register a checkpoint; where it is known, only its path may change."""
+        self, sha256: str, *, path: str, header: CheckpointHeader, dataset_fingerprint: str | None = None
+    ) -> None:
+        """Register a checkpoint of a registered dataset. Of a checkpoint that is registered already, update the path.
+
+        dataset_fingerprint: the dataset that it is used on, where that is not the header's.
+        """
         with registering(self.engine) as connection:
-            _upsert_checkpoint(connection, sha256, path, method, measure, dataset_fingerprint, seed, header_json)
+            _upsert_checkpoint(connection, sha256, path, header, dataset_fingerprint or header.dataset_fingerprint)
 
     def record_sweep(self, spec: SweepSpec) -> None:
         """Register a sweep; nothing happens when it is known."""
@@ -74,17 +76,15 @@ class Writer:
                 )
 
     def record_training(
-        self, spec: TrainingSpec, *, sweep: SweepSpec | None, sha256: str, path: str, header_json: str,
+        self, spec: TrainingSpec, *, sweep: SweepSpec | None, sha256: str, path: str, header: CheckpointHeader,
         epochs: Sequence[EpochRecord], provenance: Provenance,
     ) -> None:  # fmt: skip
-        """Register a finished trial with its checkpoint and epochs; nothing happens when it is known.
+        """Register a finished trial with its checkpoint and epochs. A trial that is registered already stays as it is.
 
-        A trial that gave other bytes when it was trained again stands beside the first, whose runs may be sealed.
+        When a trial is trained again and gives other weights, both are kept: runs of the first may be sealed.
         """
         with registering(self.engine) as connection:
-            _upsert_checkpoint(
-                connection, sha256, path, spec.method, spec.measure, spec.dataset_fingerprint, spec.seed, header_json
-            )
+            _upsert_checkpoint(connection, sha256, path, header, spec.dataset_fingerprint)
             run = t.training_run
             same = (run.c.fingerprint == spec.fingerprint()) & (run.c.checkpoint_sha256 == sha256)
             if has(connection, same):
@@ -114,7 +114,6 @@ class Writer:
                 select(run.c.id, run.c.state).where(run.c.fingerprint == spec.fingerprint())
             ).one_or_none()
             if row is None:
-                budget = spec.budget
                 run_id = inserted_id(
                     connection,
                     insert(run).values(
@@ -128,13 +127,12 @@ class Writer:
                         sigma=spec.measure.sigma,
                         seed=spec.seed,
                         certificate=spec.certificate,
-                        procedure="one-versus-rest",
-                        n_select=budget and budget.n_select,
-                        n_estimate=budget and budget.n_estimate,
-                        failure_probability=budget and budget.failure_probability,
+                        procedure=spec.procedure,
+                        n_select=spec.n_select,
+                        n_estimate=spec.n_estimate,
+                        failure_probability=spec.failure_probability,
                         images=spec.images,
                         image_count=image_count,
-                        recipe=_recipe(connection, spec),
                         spec=spec.canonical_json(),
                         notes="computed on devices of several kinds, or allowed to be" if spec.mixed_devices else None,
                         created_at=now(),
@@ -142,13 +140,14 @@ class Writer:
                     ),
                 )
                 self._claim(connection, run_id)
-                return OpenRun(run_id, spec.fingerprint(), False, frozenset())
-            if row.state == "open":
-                self._claim(connection, row.id)
+                return OpenRun(run_id, spec.fingerprint(), is_sealed=False, done=frozenset())
+            if row.state == "sealed":
+                return OpenRun(row.id, spec.fingerprint(), is_sealed=True, done=frozenset())
+            self._claim(connection, row.id)
             done = connection.scalars(
                 select(t.image_result.c.image_index).where(t.image_result.c.run_id == row.id)
             ).all()
-            return OpenRun(row.id, spec.fingerprint(), row.state == "sealed", frozenset(done))
+            return OpenRun(row.id, spec.fingerprint(), is_sealed=False, done=frozenset(done))
 
     def write_chunk(self, run_id: int, images: ImageColumns, *, seconds: float, provenance: Provenance) -> None:
         """Add the images of a chunk, or of several, to an open run, and where they come from.
@@ -279,12 +278,6 @@ class Writer:
             )
 
 
-def _recipe(connection: Connection, spec: CertificationSpec) -> str:
-    trained = t.training_run.c
-    known = select(trained.spec).where(trained.checkpoint_sha256 == spec.checkpoint_sha256).order_by(trained.id)
-    return recipe_of(spec, connection.scalars(known).first())
-
-
 def _add_provenance(connection: Connection, run_id: int, provenance: Provenance) -> None:
     known, told = t.run_provenance, json.dumps(asdict(provenance), sort_keys=True)
     rows = connection.scalars(select(known.c.provenance).where(known.c.run_id == run_id)).all()
@@ -293,16 +286,21 @@ def _add_provenance(connection: Connection, run_id: int, provenance: Provenance)
 
 
 def _upsert_checkpoint(
-    connection: Connection, sha256: str, path: str, method: str, measure: MeasureSpec, dataset_fingerprint: str,
-    seed: int | None, header_json: str,
-) -> None:  # fmt: skip
+    connection: Connection, sha256: str, path: str, header: CheckpointHeader, dataset_fingerprint: str
+) -> None:
     known = t.checkpoint.c.sha256 == sha256
     if has(connection, known):
         connection.execute(update(t.checkpoint).where(known).values(path=path))
         return
     connection.execute(
         insert(t.checkpoint).values(
-            sha256=sha256, path=path, method=method, dataset_fingerprint=dataset_fingerprint, sigma=measure.sigma,
-            seed=seed, header=header_json, created_at=now(),
+            sha256=sha256,
+            path=path,
+            method=header.method,
+            dataset_fingerprint=dataset_fingerprint,
+            sigma=header.measure.sigma,
+            seed=header.seed,
+            header=header.canonical_json(),
+            created_at=now(),
         )
-    )  # fmt: skip
+    )

@@ -16,14 +16,14 @@ from rsbench.theory.confidence_procedures import Procedure, bounds_of_votes
 from rsbench.theory.probability_bounds import ProbabilityBounds
 
 if TYPE_CHECKING:
-    from rsbench.specs import Family, MeasureSpec
+    from rsbench.specs import MeasureSpec
 
 Norm = Literal["l1", "l2"]
 GRID: Final = "the grid {k/q}^d in [0,1]^d"
 ThreatModel = Literal["all of R^d", "the box [0,1]^d", "the grid {k/q}^d in [0,1]^d"]
 
 # Why a theorem that asks for independent coordinates, or for additive noise, does not speak of a measure.
-_LAWS: Mapping["Family", str] = {
+_LAWS: Mapping[str, str] = {
     "gaussian": "Gaussian noise, isotropic",
     "uniform": "uniform noise, independent across coordinates",
     "splitting": "splitting noise, independent across coordinates",
@@ -120,7 +120,7 @@ class Certificate(ABC):
     name: ClassVar[str]
     norms: ClassVar[tuple[Norm, ...]]
     ball: ClassVar[Literal["open", "closed"]]
-    threat_models: ClassVar[Mapping["Family", ThreatModel]]
+    threat_models: ClassVar[Mapping[str, ThreatModel]]
     condition: ClassVar[str]
     source: ClassVar[str]
     looks_at_images: ClassVar[bool] = False
@@ -134,7 +134,7 @@ class Certificate(ABC):
         return "; ".join(f"{model} for {family}" for family, model in models.items())
 
     @final
-    def check_measure(self, family: "Family") -> None:
+    def check_measure(self, family: str) -> None:
         """Raises ValueError, with the theorem's condition, when the certificate does not hold for the measure."""
         if family not in self.threat_models:
             raise ValueError(

@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from rsbench.data.dataset import Pixels
 from rsbench.data.unit import unit_images
+from rsbench.methods import training_name
 from rsbench.models.architectures import Normalized, build_backbone
-from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
+from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.device import prepare_device
 from rsbench.records import DatasetInfo, EpochRecord, IntArray
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.measure import SmoothingMeasure
 from rsbench.smoothing.randomness import KeyedRandom, Stage, check_streams, permutation
-from rsbench.specs import TrainingSpec
+from rsbench.specs import CheckpointHeader, TrainingSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,7 @@ def train(
         std=data.std,
         dataset=spec.dataset,
         dataset_fingerprint=spec.dataset_fingerprint,
-        method=spec.method,
+        method=training_name(spec),
         measure=spec.measure,
         seed=spec.seed,
         training_fingerprint=spec.fingerprint(),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from rsbench.records import FloatArray, IntArray
-from rsbench.specs import Family, MeasureSpec
+from rsbench.specs import MeasureSpec
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
 from rsbench.theory.confidence import clopper_pearson_lower, clopper_pearson_upper
@@ -62,7 +62,7 @@ def certificates(rows: int) -> Iterator[tuple[str, int, float]]:
     random = np.random.default_rng(2)
     sampled_NK, enumerated_NK, caps_ND = votes(random, SAMPLES)[:rows], votes(random, BASES)[:rows], caps(random)[:rows]
     for name, certificate in CERTIFICATES.items():
-        family: Family = next(iter(certificate.threat_models))
+        family: str = next(iter(certificate.threat_models))
         if name == "dssn":
             measure = MeasureSpec(family=family, sigma=3.5, levels=BASES, offsets_seed=0)
             facts = ImageFacts(q=255)

@@ -15,7 +15,7 @@ from itertools import islice, product
 import numpy as np
 
 from rsbench.certification.plan import spec_prefixes
-from rsbench.methods import METHODS, measure_for
+from rsbench.methods import METHODS, measure_for, training_name
 from rsbench.records import DatasetInfo, EpochRecord, FloatArray, ImageColumns, IntArray
 from rsbench.specs import CertificationSpec, SampleBudget, TrainingSpec
 from rsbench.store.store import Store
@@ -23,7 +23,7 @@ from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
 from rsbench.votes_format import encode_votes
 from tests.fixtures.noise import float_noise
-from tests.fixtures.results import PROVENANCE
+from tests.fixtures.results import PROVENANCE, header_of
 
 RUNS, IMAGES, CHUNK = 1_000, 10_000, 1_000
 # Votes are kept at n = 100, 1,000, 10,000 and 100,000.
@@ -58,7 +58,7 @@ def write_store(store: Store, runs: int, images: int) -> Iterator[Written]:
             sweep=None,
             sha256=spec.checkpoint_sha256,
             path=f"checkpoints/{spec.checkpoint_sha256[:12]}.safetensors",
-            header_json="{}",
+            header=header_of(trial),
             epochs=[EpochRecord(epoch, 1.0 / epoch, 0.9, 60.0) for epoch in range(1, epochs + 1)],
             provenance=PROVENANCE,
         )
@@ -87,7 +87,6 @@ def _dataset(name: str, images: int) -> DatasetInfo:
 def _trial(dataset: DatasetInfo, name: str, sigma: float, seed: int, epochs: int) -> TrainingSpec:
     method = METHODS[name]
     return TrainingSpec(
-        method=name,
         objective=method.objective,
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
@@ -100,16 +99,16 @@ def _trial(dataset: DatasetInfo, name: str, sigma: float, seed: int, epochs: int
 
 
 def _certification(trial: TrainingSpec, images: int) -> CertificationSpec:
-    method = METHODS[trial.method]
+    method = METHODS[training_name(trial)]
     return CertificationSpec(
-        method=trial.method,
+        method=method.name,
         checkpoint_sha256=_sha256(trial.canonical_json()),
         dataset=trial.dataset,
         dataset_fingerprint=trial.dataset_fingerprint,
         images=f"0:{images}:1",
         measure=trial.measure,
         certificate=method.certificate,
-        budget=None if method.enumerated else BUDGET,
+        budget=None if method.is_enumerated else BUDGET,
         seed=trial.seed,
         batch_size=1_000,
         chunk_images=CHUNK,

@@ -19,10 +19,10 @@ from rsbench.records import ImageColumns, RunRecord
 from rsbench.report.comparison import compare
 from rsbench.report.leaderboard import leaderboard
 from rsbench.report.numbers import thresholds
-from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
 from rsbench.theory.recertification import Question, images_at_once, recertify
 from tests.benchmarks.large_store import IMAGES, write_store
+from tests.fixtures.results import certification_of
 
 REPEATS = 15
 RADII = ("0.25", "0.5", "1")
@@ -75,7 +75,7 @@ def with_images(store: Store, run: RunRecord) -> tuple[RunRecord, ImageColumns]:
 
 def certify_again(store: Store, run: RunRecord) -> None:
     """Another n and α from the votes, and the curve."""
-    spec = CertificationSpec.from_json(run.spec_json)
+    spec = certification_of(run)
     recertify(
         store.image_blocks(run.id, images_at_once(run.dataset.classes)),
         Question(run.certificate, "one-versus-rest", 10_000, 0.01),

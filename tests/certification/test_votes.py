@@ -36,7 +36,7 @@ class Shapes(nn.Module):
         return logits_BK
 
 
-SAMPLED = [name for name, method in METHODS.items() if not method.enumerated]
+SAMPLED = [name for name, method in METHODS.items() if not method.is_enumerated]
 CHUNK = Chunk(0, (0, 7, 19))
 
 

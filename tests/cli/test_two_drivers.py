@@ -17,10 +17,10 @@ from sqlalchemy.exc import OperationalError
 from rsbench.data.dataset import ImageDataset
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import ClaimRecord
-from rsbench.specs import CertificationSpec
 from rsbench.store import tables as t
 from rsbench.store.store import Store
 from tests.fixtures.patience import wait_until
+from tests.fixtures.results import certification_of
 from tests.fixtures.trained import store_with
 
 # So many votes that no test sees the end of it.
@@ -143,7 +143,7 @@ def test_a_driver_that_was_stopped_until_another_took_its_run_writes_nothing_mor
     drivers.stop(stopped)
     with Store.open_existing(drivers.database) as store:
         [run] = store.incomplete_runs()
-        store.open_run(CertificationSpec.from_json(run.spec_json), image_count=445)
+        store.open_run(certification_of(run), image_count=445)
         stopped.send_signal(signal.SIGCONT)
         _, told = stopped.communicate(timeout=60)
         assert stopped.returncode == 3

@@ -21,9 +21,9 @@ from rsbench.data.dataset import ImageDataset, Pixels
 from rsbench.errors import CheckpointError, IncompleteError
 from rsbench.jobs.sweep import training_data
 from rsbench.models.architectures import Normalized, build_backbone
-from rsbench.models.checkpoint import Checkpoint, CheckpointHeader
+from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import Chunk, ChunkVotes
-from rsbench.specs import MeasureSpec
+from rsbench.specs import CheckpointHeader, MeasureSpec
 from rsbench.training.noise_augmentation import train
 from rsbench.votes_format import encode_votes
 from tests.benchmarks.stub_actors import stub_actors

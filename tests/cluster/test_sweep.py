@@ -8,6 +8,7 @@ from rsbench.cluster.sweep import train_trials
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import IncompleteError
 from rsbench.jobs.sweep import training_data
+from rsbench.methods import training_name
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import EpochRecord
 from rsbench.specs import TrainingSpec
@@ -28,8 +29,8 @@ class Harvest:
     def on_trained(
         self, spec: TrainingSpec, checkpoint: Checkpoint, epochs: tuple[EpochRecord, ...], device: str
     ) -> None:
-        self.checkpoints[spec.method] = checkpoint.sha256
-        self.epochs[spec.method] = epochs
+        self.checkpoints[training_name(spec)] = checkpoint.sha256
+        self.epochs[training_name(spec)] = epochs
 
 
 def run(specs: list[TrainingSpec], digits: ImageDataset, storage: Path) -> Harvest:
@@ -52,7 +53,7 @@ def test_tune_gives_the_bytes_of_plain_training_and_leaves_nothing_behind(
 ) -> None:
     specs = [trial(digits.info, method) for method in ("ssn", "dssn", "cohen")]
     harvest = run(specs, digits, tmp_path / "tune")
-    assert harvest.checkpoints == {spec.method: trained[spec.method].sha256 for spec in specs}
+    assert harvest.checkpoints == {training_name(spec): trained[training_name(spec)].sha256 for spec in specs}
     assert harvest.epochs_done == sum(spec.epochs for spec in specs)
     assert [epoch.epoch for epoch in harvest.epochs["ssn"]] == [1, 2, 3]
     assert not (tmp_path / "tune").exists()

@@ -7,7 +7,6 @@ import pytest
 from rsbench.errors import UsageError
 from rsbench.foreign.claims import Claims, certificate_and_family
 from rsbench.foreign.known_datasets import imported_dataset
-from rsbench.specs import Family
 from tests.foreign.writing import claims
 
 
@@ -22,7 +21,7 @@ from tests.foreign.writing import claims
     ],
 )
 def test_certificate_and_measure(
-    method: str, certificate: str | None, family: Family | None, found: tuple[str, str]
+    method: str, certificate: str | None, family: str | None, found: tuple[str, str]
 ) -> None:
     theorem, measure = certificate_and_family(method, certificate, family)
     assert (theorem.name, measure) == found
@@ -39,7 +38,7 @@ def test_certificate_and_measure(
         ("mine", "cohen", "uniform", "certificate cohen does not hold for uniform"),
     ],
 )
-def test_what_does_not_go_together(method: str, certificate: str | None, family: Family | None, told: str) -> None:
+def test_what_does_not_go_together(method: str, certificate: str | None, family: str | None, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         certificate_and_family(method, certificate, family)
 

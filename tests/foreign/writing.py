@@ -8,7 +8,7 @@ import numpy as np
 
 from rsbench.foreign.claims import Claims, certificate_and_family
 from rsbench.foreign.known_datasets import imported_dataset
-from rsbench.specs import Family, MeasureSpec
+from rsbench.specs import MeasureSpec
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import SampledCertificate
 from rsbench.theory.confidence import clopper_pearson_lower
@@ -37,7 +37,7 @@ def write_arrays(file: Path, **arrays: Any) -> Path:
 
 
 def claims(
-    method: str = "cohen", *, certificate: str | None = None, family: Family | None = None, dataset: str = "cifar10",
+    method: str = "cohen", *, certificate: str | None = None, family: str | None = None, dataset: str = "cifar10",
     q: int | None = None, **told: Any,
 ) -> Claims:  # fmt: skip
     described = imported_dataset(dataset) if q is None else imported_dataset(dataset, classes=10, q=q, shape=(1, 8, 8))

@@ -12,9 +12,9 @@ from rsbench.records import AnnotationKind, ImportedRun, RunRecord
 from rsbench.report.comparison import check_comparable
 from rsbench.report.curves import curve_frame
 from rsbench.report.leaderboard import Leaderboard, leaderboard, leaderboard_json
-from rsbench.specs import CertificationSpec, ImportSpec
+from rsbench.specs import ImportSpec
 from rsbench.store.store import Store
-from tests.fixtures.results import DIGITS, PROVENANCE, part_of, write_run
+from tests.fixtures.results import DIGITS, PROVENANCE, certification_of, part_of, write_run
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def written(store: Store, method: str = "ssn", seed: int = 0, *, count: int = 60
 
 def copied(store: Store, run: RunRecord, *, rows: int = 60) -> RunRecord:
     """Another run with the votes of the first images of this one, and its own for the rest."""
-    spec = CertificationSpec.from_json(run.spec_json).model_copy(update={"batch_size": 7})
+    spec = certification_of(run).model_copy(update={"batch_size": 7})
     opened = store.open_run(spec, image_count=60)
     images = store.image_columns(run.id, with_votes=True)
     store.write_chunk(opened.id, part_of(images, slice(rows)), seconds=1.0, provenance=PROVENANCE)

@@ -37,7 +37,9 @@ def test_both_certify_the_same_within_the_error_of_sampling(
             rows = store.image_columns(run.id, with_votes=True)
             assert rows.votes is not None
             counts_NK = decode_votes(rows.votes)[:, -1]
-            votes["grid" if "grid" in run.spec_json else "float"] = counts_NK[np.arange(len(counts_NK)), rows.label_N]
+            votes["grid" if run.spec.uses_integer_noise else "float"] = counts_NK[
+                np.arange(len(counts_NK)), rows.label_N
+            ]
             assert run.curve is not None
     # Two binomial counts for each image. Noise of whole numbers is wider by a step of 1/1024 at most.
     share_N, other_N = votes["grid"] / N, votes["float"] / N

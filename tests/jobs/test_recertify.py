@@ -13,15 +13,15 @@ from rsbench.errors import StoreError, UsageError
 from rsbench.jobs.recertify import Recertified, recertify_runs
 from rsbench.records import ImageColumns, NewCurve, RunRecord
 from rsbench.report.leaderboard import leaderboard
-from rsbench.report.recertification import checked_question, measure_of, recertifiable
-from rsbench.specs import CertificationSpec, MeasureSpec, SampleBudget
+from rsbench.report.recertification import checked_question, recertifiable
+from rsbench.specs import MeasureSpec, SampleBudget
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
 from rsbench.theory.confidence_procedures import Procedure
 from rsbench.theory.recertification import Question, recertify, votes_of
 from rsbench.votes_format import encode_votes
-from tests.fixtures.results import DIGITS, PROVENANCE, write_run
+from tests.fixtures.results import DIGITS, PROVENANCE, certification_of, write_run
 
 BUDGET = SampleBudget(n_select=100, n_estimate=10_000, failure_probability=0.001)
 
@@ -56,7 +56,7 @@ def truth(store: Store, run: RunRecord, question: Question) -> tuple[list[float]
     images = store.image_columns(run.id, with_votes=True)
     votes = votes_of(images)
     verdicts = CERTIFICATES[question.certificate].certify(
-        votes.selection_NK, votes.first_NK(question.n), measure_of(run),
+        votes.selection_NK, votes.first_NK(question.n), run.spec.measure,
         failure_probability=question.failure_probability, procedure=question.procedure,
         images=ImageFacts(q=16, dims=64),
     )  # fmt: skip
@@ -103,14 +103,16 @@ def test_a_curve_is_what_the_certificate_says_of_the_first_n_votes(
     assert np.repeat(steps.radius_M, steps.count_M).tolist() == radii
 
 
-def test_what_the_user_says_was_fixed_is_declared_and_says_so(store: Store) -> None:
+def test_what_is_stated_afterwards_is_never_ranked_with_what_was_declared(store: Store) -> None:
     run = written(store, "ssn")
     asked(store, run, n=1_000, statement="the protocol of May")
     kept = store.details(run.id).curves[-1]
-    assert (kept.standing, kept.statement) == ("declared", "the protocol of May")
+    assert (kept.standing, kept.statement) == ("stated-afterwards", "the protocol of May")
     runs = store.with_certified(store.sealed_runs(), [0.5])
-    (group,) = leaderboard(runs, norm="l1", radii=["0.5"], incomplete=0).groups
-    assert {row.approach.remark for row in group.rows} == {"", "declared in the protocol of May"}
+    declared, stated = leaderboard(runs, norm="l1", radii=["0.5"], incomplete=0).groups
+    assert [row.approach.remark for row in declared.rows] == [""]
+    assert [row.approach.remark for row in stated.rows] == ["stated afterwards to be declared in the protocol of May"]
+    assert "stated afterwards" in stated.protocol.heading
 
 
 def test_a_statement_is_not_kept_where_the_run_s_own_declaration_says_as_much(store: Store) -> None:
@@ -182,7 +184,7 @@ def test_the_image_s_own_caps_are_used_and_of_other_images_refused(store: Store)
     images = store.image_columns(run.id, with_votes=True)
     votes, x_ND = votes_of(images), digits.pixels(range(100)).reshape(100, -1) / 16.0
     verdicts = CERTIFICATES["box-image"].certify(
-        votes.selection_NK, votes.estimation_NK, measure_of(run), failure_probability=0.001,
+        votes.selection_NK, votes.estimation_NK, run.spec.measure, failure_probability=0.001,
         images=ImageFacts(caps_ND=np.maximum(x_ND, 1.0 - x_ND)),
     )  # fmt: skip
     radius_N = np.minimum(verdicts.radius_N, 64.0)
@@ -230,7 +232,7 @@ def test_the_cut_into_blocks_changes_nothing(store: Store) -> None:
 def test_equal_votes_under_another_specification_give_equal_curves(store: Store) -> None:
     """Votes are the truth: what was not a vote cannot change a curve."""
     run = written(store, "ssn")
-    spec = CertificationSpec.from_json(run.spec_json).model_copy(update={"batch_size": 7})
+    spec = certification_of(run).model_copy(update={"batch_size": 7})
     opened = store.open_run(spec, image_count=445)
     store.write_chunk(opened.id, store.image_columns(run.id, with_votes=True), seconds=1.0, provenance=PROVENANCE)
     store.seal(opened.id)

@@ -13,6 +13,7 @@ from rsbench.jobs.checkpoints import Foreign
 from rsbench.jobs.estimate import estimate_sweep
 from rsbench.jobs.planning import CertifyOptions, choose_checkpoints
 from rsbench.jobs.sweep import SweepOptions, plan_sweep, run_sweep, training_data, untrained
+from rsbench.methods import training_name
 from rsbench.store.store import Store
 from tests.fixtures.trained import Interrupter, Listener, store_with, stored_rows
 
@@ -92,7 +93,7 @@ def test_a_trial_whose_checkpoint_file_is_gone_is_trained_again_to_the_same_byte
 
 def test_trials_are_the_grid_method_by_method(digits: ImageDataset) -> None:
     specs = plan_sweep(OPTIONS, digits).trials
-    assert [(s.method, s.seed, s.measure.levels) for s in specs] == [
+    assert [(training_name(s), s.seed, s.measure.levels) for s in specs] == [
         ("dssn", 0, 27),
         ("dssn", 1, 27),
         ("uniform", 0, None),

@@ -11,9 +11,8 @@ from rsbench.jobs.planning import CertifyOptions, plan_run
 from rsbench.jobs.tally import RADII, Tally
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import ImageColumns
-from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
-from tests.fixtures.results import DIGITS, part_of, write_run
+from tests.fixtures.results import DIGITS, certification_of, part_of, write_run
 from tests.fixtures.trained import Interrupter, store_with
 
 
@@ -69,6 +68,6 @@ def test_a_resumed_run_tells_of_all_its_images(
         reader = Reader(after=1000)
         run_certification(store, digits, [plan], workers=0, watcher=reader)
         [run] = store.sealed_runs()
-        whole = Tally(CertificationSpec.from_json(run.spec_json))
+        whole = Tally(certification_of(run))
         whole.add(store.image_columns(run.id))
     assert reader.details[-1] == f"ssn sigma 0.5 seed 0: {whole}"

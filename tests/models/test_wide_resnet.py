@@ -72,7 +72,6 @@ def test_it_trains_on_images_of_32_by_32() -> None:
     split = (pixels_NCHW, torch.arange(36).numpy() % 2)
     dataset = ArrayDataset("squares", test=split, train=split, classes=2, q=16, architecture="wrn40-2")
     spec = TrainingSpec(
-        method="cohen",
         objective="noise-augmentation",
         dataset="squares",
         dataset_fingerprint=dataset.info.fingerprint,

@@ -1,15 +1,14 @@
 """Sealed runs made by hand, for numbers that can be checked in the head."""
 
 import hashlib
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from rsbench.methods import METHODS, measure_for
 from rsbench.records import CurveRecord, DatasetInfo, RunRecord, Standing, Steps, Tier
-from rsbench.specs import CertificationSpec, Noise, SampleBudget
-from rsbench.store.recipe import recipe_of
+from rsbench.specs import CertificationSpec, ImportSpec, Noise, SampleBudget, TrainingSpec
 from tests.fixtures.noise import float_noise
 from tests.fixtures.results import DIGITS
 
@@ -30,9 +29,9 @@ class Certified(dict[float, tuple[int, int]]):
 def a_run(
     radii: Sequence[float], *, images: int = 4, method: str = "ssn", sigma: float = 0.5, seed: int = 0,
     checkpoint: str | None = None, dataset: DatasetInfo = DIGITS, chosen: str | None = None, n: int = 1000,
-    abstained: int = 0, training_seed: int | None = None, training_json: str | None = None,
-    certificate: str | None = None, noise: Noise | None = None, standing: Standing = "declared",
-    tier: Tier = "measured",
+    abstained: int = 0, training_seed: int | None = None, certificate: str | None = None,
+    noise: Noise | None = None, standing: Standing = "declared", tier: Tier = "measured", epochs: int = 5,
+    batch_size: int = 64, external: bool = False, training_sigma: float | None = None,
 ) -> RunRecord:  # fmt: skip
     """A sealed run in which the images classified correctly have these radii."""
     table = METHODS[method]
@@ -47,12 +46,22 @@ def a_run(
         images=chosen or f"0:{images}:1",
         measure=measure,
         certificate=certificate or table.certificate,
-        budget=None if table.enumerated else SampleBudget(n_select=100, n_estimate=n, failure_probability=0.001),
+        budget=None if table.is_enumerated else SampleBudget(n_select=100, n_estimate=n, failure_probability=0.001),
         seed=seed,
-        batch_size=64,
+        batch_size=batch_size,
         chunk_images=1,
         device="cpu",
         noise=noise or float_noise(measure),
+    )
+    trial = TrainingSpec(
+        objective=table.objective,
+        dataset=dataset.name,
+        dataset_fingerprint=dataset.fingerprint,
+        architecture="mlp",
+        measure=measure,
+        seed=seed,
+        device="cpu",
+        epochs=epochs,
     )
     alpha = None if spec.budget is None else spec.budget.failure_probability
     curve = CurveRecord(
@@ -74,23 +83,13 @@ def a_run(
         id=1,
         fingerprint=_sha256(*identity),
         tier=tier,
-        method=method,
-        family=table.family,
+        spec=spec,
         dataset=dataset,
-        checkpoint_sha256=sha,
-        certificate=spec.certificate,
-        procedure="one-versus-rest",
-        sigma=sigma,
-        seed=seed,
+        training=None if external else trial,
         training_seed=training_seed,
-        n_select=None if spec.budget is None else 100,
-        n_estimate=None if spec.budget is None else n,
-        failure_probability=alpha,
-        images=spec.images,
+        training_sigma=sigma if training_sigma is None else training_sigma,
         image_count=images,
         done=images,
-        recipe=recipe_of(spec, training_json or json.dumps({"architecture": "mlp", "epochs": 5, "seed": seed})),
-        spec_json=spec.canonical_json(),
         source=None,
         notes=(),
         created_at="2026-01-01T00:00:00+00:00",
@@ -99,6 +98,26 @@ def a_run(
         seal=_sha256("seal", *identity),
         curve=curve,
     )
+
+
+def an_import(radii: Sequence[float], *, method: str = "ssn", images: int = 4) -> RunRecord:
+    """A sealed run of radii that were imported."""
+    run = a_run(radii, images=images, tier="imported-radii")
+    spec = ImportSpec(
+        source="tsv",
+        content_sha256=_sha256(radii),
+        method=method,
+        dataset=run.dataset.name,
+        dataset_fingerprint=run.dataset.fingerprint,
+        images=run.images,
+        family=run.family,
+        sigma=run.sigma,
+        certificate=run.certificate,
+        n_select=100,
+        n_estimate=1000,
+        failure_probability=0.001,
+    )
+    return replace(run, spec=spec, training=None, training_seed=None, training_sigma=None)
 
 
 def _sha256(*parts: object) -> str:

@@ -1,6 +1,5 @@
 """The command of a run: the real program reads it as the run's own specification."""
 
-import json
 import shlex
 from dataclasses import replace
 from typing import Any
@@ -11,8 +10,8 @@ import typer.main
 from rsbench.cli.main import application
 from rsbench.data.subset import canonical, choose_images
 from rsbench.report.commands import command_of, curve_command, images_option
-from rsbench.specs import CertificationSpec, ImportSpec
-from tests.fixtures.results import DIGITS
+from rsbench.specs import ImportSpec
+from tests.fixtures.results import DIGITS, certification_of
 from tests.report.runs import a_run
 
 
@@ -30,7 +29,7 @@ def parsed(line: str) -> dict[str, Any]:
 @pytest.mark.parametrize("method", ["cohen", "ssn", "dssn"])
 def test_a_certification_is_asked_for_as_it_was(method: str) -> None:
     run = a_run([0.5], images=445, method=method, seed=3, n=2500)
-    spec = CertificationSpec.from_json(run.spec_json)
+    spec = certification_of(run)
     command = command_of(run)
     asked = parsed(command.line)
     assert command.needs == ()
@@ -56,8 +55,8 @@ def test_a_certification_is_asked_for_as_it_was(method: str) -> None:
 )
 def test_its_arithmetic_is_asked_for_as_it_was(changes: dict[str, Any]) -> None:
     run = a_run([0.5], images=445)
-    spec = CertificationSpec.from_json(run.spec_json).model_copy(update=changes)
-    asked = parsed(command_of(replace(run, spec_json=spec.canonical_json())).line)
+    spec = certification_of(run).model_copy(update=changes)
+    asked = parsed(command_of(replace(run, spec=spec)).line)
     assert asked["noise_arithmetic"] == (None if spec.noise == "philox4x32-grid" else "float")
     assert (asked["precision"] or "fp32") == spec.precision
     assert asked["channels_last"] is spec.channels_last
@@ -118,10 +117,7 @@ def imported(**changes: Any) -> tuple[ImportSpec, dict[str, Any], tuple[str, ...
         images="0:445:1", family="gaussian", sigma=0.25, certificate="cohen", n_select=100, n_estimate=100_000,
         failure_probability=0.001,
     ).model_copy(update=changes)  # fmt: skip
-    run = replace(
-        a_run([0.5], images=445), spec_json=json.dumps(spec.model_dump(mode="json")), source="noise 0.25.tsv",
-        checkpoint_sha256=None, seed=None,
-    )  # fmt: skip
+    run = replace(a_run([0.5], images=445), spec=spec, source="noise 0.25.tsv")
     command = command_of(run)
     return spec, parsed(command.line), command.needs
 

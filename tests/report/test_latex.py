@@ -13,7 +13,7 @@ from rsbench.report.latex import escaped, latex_board
 from rsbench.report.leaderboard import leaderboard
 from rsbench.report.reported import printed_figures, reported_tables
 from tests.fixtures.results import DIGITS, FASHION
-from tests.report.runs import a_run
+from tests.report.runs import a_run, an_import
 
 HOSTILE = replace(FASHION, name=r"50% of {my}_data\& #1 ~$x^2$ <é漢>.npz")
 
@@ -100,9 +100,7 @@ def test_the_caption_says_what_makes_the_numbers_true() -> None:
 
 
 def test_what_is_to_be_known_of_an_import_stands_in_the_caption() -> None:
-    run = replace(
-        a_run([0.6], tier="imported-radii"), seed=None, training_seed=None, notes=("radii were 100% printed",)
-    )
+    run = replace(an_import([0.6]), notes=("radii were 100% printed",))
     text = tables(run)
     assert r"SSN: imported (radii only); radii were 100\% printed." in text
     assert "{\\scriptsize } &" in text

@@ -14,7 +14,7 @@ from rsbench.report.numbers import difference_text, percent_down, plain_markdown
 from rsbench.report.protocol import images_label
 from rsbench.report.runs import Report, select_runs
 from tests.fixtures.results import DIGITS
-from tests.report.runs import a_run
+from tests.report.runs import a_run, an_import
 
 
 def board_of(*runs: RunRecord, radii: tuple[str, ...] = ("0.5",), norm: str = "l1", best: bool = True) -> Leaderboard:
@@ -183,39 +183,40 @@ def test_markdown_is_defused() -> None:
     assert plain_markdown("![a](b)") == r"\!\[a\]\(b\)"
 
 
-def trial_json(epochs: int, seed: int) -> str:
-    measure = {"sigma": 0.5, "offsets_seed": seed}
-    return json.dumps({"architecture": "mlp", "epochs": epochs, "seed": seed, "measure": measure})
-
-
 def test_seeds_of_two_training_recipes_are_two_rows() -> None:
     runs = [
-        a_run([0.6] * epochs, seed=seed, training_json=trial_json(epochs, seed), checkpoint=f"{epochs}{seed}")
+        a_run([0.6] * epochs, seed=seed, epochs=epochs, checkpoint=f"{epochs}{seed}")
         for epochs in (1, 3)
         for seed in (0, 1)
     ]
     board = board_of(*runs)
     assert [row.cells[0].configuration.seeds for row in board.groups[0].rows] == [(0, 1), (0, 1)]
-    told = [row.approach.variant.rpartition(",")[0] for row in board.groups[0].rows]
-    assert told == ["mlp, 3 epochs", "mlp, 1 epochs"]
+    assert [row.approach.variant for row in board.groups[0].rows] == ["epochs 3", "epochs 1"]
     (alone,) = board_of(*runs[:2]).groups[0].rows
     assert alone.approach.variant == ""
 
 
 def test_foreign_checkpoints_are_never_averaged() -> None:
-    runs = [replace(a_run([0.6], seed=seed), recipe=f'{{"training":{{"foreign":"{seed}"}}}}') for seed in (0, 1)]
+    runs = [a_run([0.6], seed=seed, external=True) for seed in (0, 1)]
     assert [len(row.cells[0].configuration.runs) for row in board_of(*runs).groups[0].rows] == [1, 1]
 
 
 def test_runs_with_another_batch_size_are_not_averaged() -> None:
-    runs = [
-        replace(
-            a_run([0.6], seed=seed, training_json=trial_json(5, seed), checkpoint=f"{seed}"),
-            recipe=json.dumps({"training": {"architecture": "mlp", "epochs": 5}, "votes": {"batch_size": size}}),
-        )
-        for seed, size in ((0, 64), (1, 128))
-    ]
-    assert [len(row.cells[0].configuration.runs) for row in board_of(*runs).groups[0].rows] == [1, 1]
+    runs = [a_run([0.6], seed=seed, checkpoint=f"{seed}", batch_size=size) for seed, size in ((0, 64), (1, 128))]
+    rows = board_of(*runs).groups[0].rows
+    assert [len(row.cells[0].configuration.runs) for row in rows] == [1, 1]
+    assert sorted(row.approach.variant for row in rows) == ["batch 128", "batch 64"]
+
+
+def test_runs_at_another_sigma_than_that_of_the_training_are_rows_of_their_own() -> None:
+    usual = a_run([0.6], sigma=0.5)
+    others = [a_run([0.7], sigma=sigma, training_sigma=0.5, checkpoint=usual.checkpoint_sha256) for sigma in (0.25, 1)]
+    rows = board_of(usual, *others).groups[0].rows
+    assert {row.approach.label: len({c.configuration.sigma for c in row.all_cells}) for row in rows} == {
+        "": 1,
+        "trained at σ = 0.5": 1,
+    }
+    assert {row.approach.label: row.cells[0].sigma_selected for row in rows} == {"": False, "trained at σ = 0.5": True}
 
 
 def test_noise_of_whole_numbers_and_of_float32_are_rows_of_their_own_and_hold_on_other_images() -> None:
@@ -256,7 +257,7 @@ def test_a_difference_is_rounded_down(difference: Fraction, shown: str) -> None:
 
 
 def test_runs_are_selected_by_norm_and_their_methods_have_titles_of_their_own() -> None:
-    runs = [a_run([0.5], method="cohen"), a_run([0.5], method="ssn"), replace(a_run([0.5]), method="SSN")]
+    runs = [a_run([0.5], method="cohen"), a_run([0.5], method="ssn"), an_import([0.5], method="SSN")]
     assert select_runs(runs, norm="l2") == runs[:1]
     assert select_runs(runs, norm="l1") == runs
     titles = Report("results.db", tuple(runs), (), ()).methods

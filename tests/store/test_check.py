@@ -97,9 +97,9 @@ def test_rows_that_refer_to_nothing_are_found(store: Store) -> None:
 def test_the_seal_is_that_of_its_rows_however_they_are_read(store: Store) -> None:
     run = store.sealed_runs()[0]
     rows = store.image_columns(run.id, with_votes=True)
-    assert seal_of(run.spec_json, [rows]) == run.seal
-    assert seal_of(run.spec_json, store.image_blocks(run.id, BLOCK)) == run.seal
-    assert seal_of(run.spec_json + " ", [rows]) != run.seal
+    assert seal_of(run.spec.canonical_json(), [rows]) == run.seal
+    assert seal_of(run.spec.canonical_json(), store.image_blocks(run.id, BLOCK)) == run.seal
+    assert seal_of(run.spec.canonical_json() + " ", [rows]) != run.seal
 
 
 def test_the_seal_never_changes_its_definition() -> None:

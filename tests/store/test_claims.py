@@ -16,7 +16,7 @@ from rsbench.store import claims
 from rsbench.store import tables as t
 from rsbench.store.store import Store
 from tests.fixtures.patience import wait_until
-from tests.fixtures.results import DIGITS, PROVENANCE, rows_of, write_run
+from tests.fixtures.results import DIGITS, PROVENANCE, certification_of, rows_of, write_run
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_other_runs_of_the_same_database_are_free(store: Store, other: Store) ->
 
 def test_a_claim_ends_with_the_seal_and_when_its_holder_leaves(store: Store, other: Store, database: str) -> None:
     sealed = write_run(store, DIGITS, "cohen", 0.5, 0, images="0:50:1", count=50)
-    assert other.open_run(sealed, image_count=50).sealed
+    assert other.open_run(sealed, image_count=50).is_sealed
     with Store.create_or_open(database) as third:
         spec = half_a_run(third)
     assert len(other.open_run(spec, image_count=50).done) == 25
@@ -87,7 +87,7 @@ def test_what_is_claimed_within_keeping_claims_is_given_back_whatever_happens(st
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     [run] = store.incomplete_runs()
-    spec = CertificationSpec.from_json(run.spec_json)
+    spec = certification_of(run)
     assert len(other.open_run(spec, image_count=50).done) == 25
 
 

@@ -14,12 +14,12 @@ from sqlalchemy import Connection, Engine, MetaData, func, insert, select, text
 
 from rsbench.errors import StoreError
 from rsbench.records import ImageColumns
-from rsbench.specs import CertificationSpec
 from rsbench.store.engine import alembic_config, create_store_engine, head_revision
 from rsbench.store.location import parse_location
 from rsbench.store.maintenance import bring_up_to_date, revisions
 from rsbench.store.store import Store
 from rsbench.votes_format import decode_votes
+from tests.fixtures.results import certification_of
 
 RELEASED = sorted((Path(__file__).parent / "released").glob("*.db"))
 
@@ -94,7 +94,7 @@ def truth(released: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_a_database_of_an_earlier_release_is_kept() -> None:
-    assert [file.stem for file in RELEASED] == ["0001", "0002"]
+    assert [file.stem for file in RELEASED] == ["0001", "0002", "0003"]
 
 
 def test_an_older_database_is_refused_with_the_command_that_helps(old: str, released: Path) -> None:
@@ -126,7 +126,7 @@ def test_an_upgraded_database_says_what_the_old_one_said(upgraded: Store, releas
         assert decode_votes(images.votes).tolist() == told["votes"]
         assert [provenance.device for provenance in upgraded.details(run.id).provenances] == told["devices"]
         # Else nobody could resume the run, or find that it is there.
-        assert CertificationSpec.from_json(run.spec_json).fingerprint() == fingerprint
+        assert certification_of(run).fingerprint() == fingerprint
 
 
 def test_an_upgraded_curve_is_the_old_one(upgraded: Store, released: Path) -> None:
@@ -143,6 +143,22 @@ def test_an_upgraded_curve_is_the_old_one(upgraded: Store, released: Path) -> No
         assert [radius.hex() for radius in np.repeat(steps.radius_M, steps.count_M).tolist()] == told["radii"]
 
 
+def test_a_curve_that_an_earlier_release_stored_with_a_statement_was_stated_afterwards(
+    upgraded: Store, released: Path
+) -> None:
+    standings = {
+        (curve.certificate, curve.procedure, curve.n): curve.standing
+        for run in upgraded.sealed_runs()
+        for curve in upgraded.details(run.id).curves
+    }
+    if released.stem == "0003":
+        assert standings["box", "top-two", 1000] == "stated-afterwards"
+        assert standings["box", "one-versus-rest", 1000] == standings["lee", "one-versus-rest", 1000] == "declared"
+        assert standings["lee", "one-versus-rest", 100] == "exploratory"
+    else:
+        assert set(standings.values()) == {"declared"}
+
+
 def test_upgraded_trainings_have_their_epochs(upgraded: Store, released: Path) -> None:
     found = set()
     for checkpoint in upgraded.checkpoints():
@@ -154,7 +170,7 @@ def test_upgraded_trainings_have_their_epochs(upgraded: Store, released: Path) -
 
 def test_a_run_that_an_earlier_release_began_is_gone_on_with(upgraded: Store, released: Path) -> None:
     (begun,) = upgraded.incomplete_runs()
-    spec = CertificationSpec.from_json(begun.spec_json)
+    spec = certification_of(begun)
     again = upgraded.open_run(spec, image_count=begun.image_count)
     done = upgraded.image_columns(begun.id, with_votes=True)
     assert (again.id, again.done) == (begun.id, frozenset(done.index_N.tolist()))

@@ -11,10 +11,9 @@ from rsbench.errors import StoreError, UsageError
 from rsbench.records import EpochRecord, ImageColumns
 from rsbench.specs import CertificationSpec, MeasureSpec, SweepSpec, TrainingSpec
 from rsbench.store.store import Store
-from tests.fixtures.results import BUDGET, DIGITS, PROVENANCE, part_of, rows_of, write_run
+from tests.fixtures.results import BUDGET, DIGITS, PROVENANCE, certification_of, header_of, part_of, rows_of, write_run
 
 TRIAL = TrainingSpec(
-    method="ssn",
     objective="noise-augmentation",
     dataset="digits",
     dataset_fingerprint=DIGITS.fingerprint,
@@ -35,6 +34,7 @@ SWEEP = SweepSpec(
     images="all",
     budget=BUDGET,
 )
+HEADER = header_of(TRIAL)
 EPOCHS = (EpochRecord(1, 1.5, 0.5, 0.1), EpochRecord(2, 0.5, 0.9, 0.1))
 
 
@@ -57,7 +57,7 @@ def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
     run = store.run(spec.fingerprint()[:12])
     rows = store.image_columns(run.id)
     details = store.details(run.id)
-    assert CertificationSpec.from_json(run.spec_json) == spec
+    assert certification_of(run) == spec
     assert run.dataset == DIGITS
     assert details.provenances == (PROVENANCE,)
     assert (run.seed, run.training_seed, run.done, run.image_count) == (3, 3, 50, 50)
@@ -77,7 +77,7 @@ def test_opening_a_run_again_tells_what_is_done(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
     again = store.open_run(spec, image_count=50)
     assert again.done == frozenset(range(25))
-    assert not again.sealed
+    assert not again.is_sealed
     assert store.sealed_runs() == []
     assert [run.done for run in store.incomplete_runs("digits")] == [25]
 
@@ -180,12 +180,12 @@ def test_a_trial_recorded_twice_stands_once(store: Store) -> None:
     store.record_sweep(SWEEP)
     for _ in range(2):
         store.record_training(
-            TRIAL, sweep=SWEEP, sha256="ab" * 32, path="x", header_json="{}", epochs=EPOCHS, provenance=PROVENANCE
+            TRIAL, sweep=SWEEP, sha256="ab" * 32, path="x", header=HEADER, epochs=EPOCHS, provenance=PROVENANCE
         )
     found = store.training(TRIAL.fingerprint())
     assert found is not None
     assert found.epochs == EPOCHS
-    assert TrainingSpec.from_json(found.spec_json) == TRIAL
+    assert found.spec == TRIAL
     assert store.training_of_checkpoint("ab" * 32) == found
     assert store.training_of_checkpoint("cd" * 32) is None
 
@@ -237,7 +237,7 @@ def test_a_trial_that_gave_other_bytes_stands_beside_the_first(store: Store) -> 
     store.record_sweep(SWEEP)
     for sha256 in ("ab" * 32, "cd" * 32):
         store.record_training(
-            TRIAL, sweep=SWEEP, sha256=sha256, path="x", header_json="{}", epochs=EPOCHS, provenance=PROVENANCE
+            TRIAL, sweep=SWEEP, sha256=sha256, path="x", header=HEADER, epochs=EPOCHS, provenance=PROVENANCE
         )
     newest, first = store.training(TRIAL.fingerprint()), store.training_of_checkpoint("ab" * 32)
     assert newest is not None

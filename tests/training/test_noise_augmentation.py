@@ -26,7 +26,6 @@ def data() -> TrainingData:
 
 def spec(data: TrainingData, method: str = "cohen", *, epochs: int = 2, **changes: object) -> TrainingSpec:
     run = TrainingSpec(
-        method=method,
         objective="noise-augmentation",
         dataset="digits",
         dataset_fingerprint=data.info.fingerprint,

@@ -1,0 +1,19 @@
+"""Drop the recipe of runs: the specifications of a run and of its checkpoint's training say the same."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.drop_column("certification_run", "recipe")
+
+
+def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT count(*) FROM certification_run")):
+        raise RuntimeError("revision 0003 cannot hold these runs: restore the copy that rsbench db upgrade made")
+    op.add_column("certification_run", sa.Column("recipe", sa.Text(), nullable=False, server_default=""))
