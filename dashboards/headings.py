@@ -2,8 +2,8 @@
 
 import streamlit as st
 
+from rsbench.records import Standing
 from rsbench.report.numbers import plain_markdown
-from rsbench.report.protocol import Standing
 
 _STANDING = {
     "exploratory": (

@@ -1,8 +1,11 @@
-"""Families of smoothing measures: what the rest of rsbench must know of a measure without importing torch."""
+"""Families of smoothing measures: what the rest of rsbench must know of a measure without importing torch.
+
+A plugin adds its own with `FAMILIES.register(family.name, family)`.
+"""
 
 from dataclasses import dataclass
 
-from rsbench.errors import UsageError
+from rsbench.plugins import Registry
 
 
 @dataclass(frozen=True)
@@ -31,34 +34,31 @@ class Family:
 
 _BUILD = "rsbench.smoothing.build"
 
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        Family("gaussian", "Gaussian noise, isotropic", f"{_BUILD}:gaussian"),
-        Family(
-            "uniform",
-            "uniform noise, independent across coordinates",
-            f"{_BUILD}:uniform",
-            supports_integer_noise=True,
-        ),
-        Family(
-            "splitting",
-            "splitting noise, independent across coordinates",
-            f"{_BUILD}:splitting",
-            supports_integer_noise=True,
-        ),
-        Family(
-            "deterministic-splitting",
-            "splitting noise whose coordinates share one base, all of them enumerated",
-            f"{_BUILD}:deterministic_splitting",
-            is_enumerated=True,
-        ),
-    )
-}
-
-
-def family_named(name: str) -> Family:
-    """Return the family called `name`. Raises UsageError when no such family is registered."""
-    if name not in FAMILIES:
-        raise UsageError(f"unknown smoothing measure {name!r}: choose from {', '.join(FAMILIES)}, or load its plugin")
-    return FAMILIES[name]
+FAMILIES: Registry[Family] = Registry(
+    "smoothing measure",
+    Family,
+    {
+        family.name: family
+        for family in (
+            Family("gaussian", "Gaussian noise, isotropic", f"{_BUILD}:gaussian"),
+            Family(
+                "uniform",
+                "uniform noise, independent across coordinates",
+                f"{_BUILD}:uniform",
+                supports_integer_noise=True,
+            ),
+            Family(
+                "splitting",
+                "splitting noise, independent across coordinates",
+                f"{_BUILD}:splitting",
+                supports_integer_noise=True,
+            ),
+            Family(
+                "deterministic-splitting",
+                "splitting noise whose coordinates share one base, all of them enumerated",
+                f"{_BUILD}:deterministic_splitting",
+                is_enumerated=True,
+            ),
+        )
+    },
+)

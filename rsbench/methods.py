@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from rsbench.errors import UsageError
-from rsbench.families import Family, family_named
+from rsbench.families import FAMILIES, Family
+from rsbench.plugins import Registry
 from rsbench.specs import MeasureSpec, Procedure, TrainingSpec, deterministic_levels
 
 
@@ -43,7 +43,7 @@ class Method:
     @property
     def measure_family(self) -> Family:
         """The family of smoothing measures. Raises UsageError when its plugin is not loaded."""
-        return family_named(self.family)
+        return FAMILIES.lookup(self.family)
 
     @property
     def training(self) -> str:
@@ -54,30 +54,34 @@ class Method:
 
 _AUGMENTATION = "noise-augmentation"
 
-_METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method("cohen", "Gaussian", "gaussian", _AUGMENTATION, "cohen", "Cohen et al. 2019"),
-        Method("uniform", "Uniform", "uniform", _AUGMENTATION, "lee", "Yang et al. 2020"),
-        Method("uniform++", "Uniform++", "uniform", _AUGMENTATION, "box", "Voracek & Hein 2023", "top-two"),
-        Method("ssn", "SSN", "splitting", _AUGMENTATION, "lee", "Levine & Feizi 2021"),
-        Method("split++", "Split++", "splitting", _AUGMENTATION, "box", "Voracek & Hein 2023", "top-two"),
-        Method("dssn", "DSSN", "deterministic-splitting", _AUGMENTATION, "dssn", "Levine & Feizi 2021"),
-    )
-}
 
-METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
+def _check_method(name: str, method: Method) -> None:
+    if method.name != name:
+        raise ValueError(f"its attribute `name` is {method.name!r}")
+    if method.family not in FAMILIES:
+        raise ValueError(f"its smoothing measure {method.family!r} is not registered")
+
+
+METHODS: Registry[Method] = Registry(
+    "method",
+    Method,
+    {
+        method.name: method
+        for method in (
+            Method("cohen", "Gaussian", "gaussian", _AUGMENTATION, "cohen", "Cohen et al. 2019"),
+            Method("uniform", "Uniform", "uniform", _AUGMENTATION, "lee", "Yang et al. 2020"),
+            Method("uniform++", "Uniform++", "uniform", _AUGMENTATION, "box", "Voracek & Hein 2023", "top-two"),
+            Method("ssn", "SSN", "splitting", _AUGMENTATION, "lee", "Levine & Feizi 2021"),
+            Method("split++", "Split++", "splitting", _AUGMENTATION, "box", "Voracek & Hein 2023", "top-two"),
+            Method("dssn", "DSSN", "deterministic-splitting", _AUGMENTATION, "dssn", "Levine & Feizi 2021"),
+        )
+    },
+    check=_check_method,
+)
+"""Every method. A plugin adds its own with `METHODS.register(method.name, method)`."""
 
 # 2·√3·σ·q splits must stay below 2³¹, which the offsets' generator needs. No machine evaluates nearly as many.
 _LARGEST_SIGMA_Q = 5e8
-
-
-def register_method(method: Method) -> None:
-    """Add a method. Raises ValueError when another method has its name or its title."""
-    for known in METHODS.values():
-        if method.name == known.name or method.title == known.title:
-            raise ValueError(f"method {method.name!r} ({method.title}) is registered already, as {known!r}")
-    _METHODS[method.name] = method
 
 
 def title_of(name: str) -> str:
@@ -92,9 +96,7 @@ def place_of(name: str) -> tuple[int, str]:
 
 def method_named(name: str) -> Method:
     """Return the method of that name. Raises UsageError when there is none."""
-    if name not in METHODS:
-        raise UsageError(f"unknown method {name!r}: choose from {', '.join(METHODS)}")
-    return METHODS[name]
+    return METHODS.lookup(name)
 
 
 def training_name(trial: TrainingSpec) -> str:

@@ -9,7 +9,7 @@ from rsbench.certification.plan import default_chunk_images
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import canonical, choose_images
 from rsbench.errors import UsageError
-from rsbench.families import family_named
+from rsbench.families import FAMILIES
 from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known
 from rsbench.methods import Method, measure_for, method_certifying, method_named, training_name
 from rsbench.models.architectures import ARCHITECTURES, architecture_named
@@ -193,7 +193,7 @@ def noise_of(options: CertifyOptions, measure: MeasureSpec, info: DatasetInfo) -
     """
     if measure.is_enumerated:
         return "enumerated"
-    possible = family_named(measure.family).supports_integer_noise and info.q is not None
+    possible = FAMILIES.lookup(measure.family).supports_integer_noise and info.q is not None
     if options.noise_arithmetic == "grid" and not possible:
         reason = (
             f"{info.name} has images on no grid" if info.q is None else f"{measure.family} noise is no whole number"

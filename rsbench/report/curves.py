@@ -19,8 +19,8 @@ MOST_STEPS = 200
 MOST_WITH_RUNS = 24
 
 CURVE_COLUMNS = (
-    "group", "standing", "dataset", "images", "method", "title", "variant", "certificate", "norm", "ball", "budget", "sigma",
-    "line", "seeds", "radius", "certified_accuracy",
+    "group", "standing", "dataset", "images", "method", "title", "variant", "certificate", "norm", "ball", "budget",
+    "sigma", "line", "seeds", "radius", "certified_accuracy",
 )  # fmt: skip
 
 

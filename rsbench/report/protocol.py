@@ -34,8 +34,40 @@ class Protocol:
     """When certificate, bounds, n and α were fixed."""
 
     @property
-    def images_label(canonical: str, count: int, dataset_images: int) -> str:
-    """The images of a canonical text `START:STOP:STEP` or `I,J,…` in words, as in "every 100th image (100 images)"."""
+    def images_label(self) -> str:
+        """The chosen images in words."""
+        return images_label(self.images, self.image_count, self.dataset_images)
+
+    @property
+    def warning(self) -> str:
+        """What a reader must know of the standing; empty for declared runs."""
+        return STANDING_WARNING[self.standing]
+
+    @property
+    def heading(self) -> str:
+        """One line: dataset, images, the first 12 digits of the data's fingerprint, and the warning."""
+        warning = f" · {self.warning}" if self.warning else ""
+        return f"{self.dataset} · {self.images_label} · data {self.fingerprint[:12]}{warning}"
+
+
+def protocol_of(run: RunRecord) -> Protocol:
+    """Return the protocol that a run followed."""
+    data = run.dataset
+    return Protocol(data.name, data.fingerprint, data.images, run.images, run.image_count, standing_of_run(run))
+
+
+def standing_of_run(run: RunRecord) -> Standing:
+    """Return the standing of the run's curve; that of the specification while there is none."""
+    return "declared" if run.curve is None else run.curve.standing
+
+
+def is_exploratory(run: RunRecord) -> bool:
+    """Whether the run comes with a curve that was chosen after a result was seen."""
+    return standing_of_run(run) == "exploratory"
+
+
+def images_label(canonical: str, count: int, dataset_images: int) -> str:
+    """Describe the images of a canonical text `START:STOP:STEP` or `I,J,…`, as in "every 100th image (100 images)"."""
     if count == dataset_images:
         return f"all {count:,} images"
     if ":" not in canonical:

@@ -1,13 +1,12 @@
 """From a measure's specification to the measure."""
 
 import math
-from importlib import import_module
 from typing import Protocol
 
 import numpy as np
 
-from rsbench.errors import UsageError
-from rsbench.families import family_named
+from rsbench.families import FAMILIES
+from rsbench.plugins import import_object
 from rsbench.smoothing.additive import GaussianSmoothing, GridUniformSmoothing, UniformSmoothing
 from rsbench.smoothing.measure import SmoothingMeasure
 from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
@@ -35,12 +34,8 @@ def build_measure(
     Raises ValueError when whole numbers are asked for without a q or for noise that has none, and UsageError when the
     family is unknown or its factory cannot be imported.
     """
-    family = family_named(spec.family)
-    module, _, function = family.factory.partition(":")
-    try:
-        factory: MeasureFactory = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"smoothing measure {family.name}: {family.factory} cannot be imported ({error})") from error
+    family = FAMILIES.lookup(spec.family)
+    factory: MeasureFactory = import_object(family.factory, f"factory of the smoothing measure {family.name!r}")
     if on_grid and not (family.supports_integer_noise or family.is_enumerated):
         raise ValueError(f"{family.name} noise cannot be drawn in whole numbers")
     if on_grid and q is None:
