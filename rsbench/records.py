@@ -232,11 +232,14 @@ class NewCurve:
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
-    """A whole curve: the distinct radii of the images classified correctly, ascending, and how many have each."""
+class StepCurve:
+    """Certified accuracy as a step function: it falls at each distinct radius of a correctly classified image."""
 
     radius_M: FloatArray
+    """The distinct radii, ascending."""
+
     count_M: IntArray
+    """How many correctly classified images have each radius."""
 
 
 @dataclass(frozen=True)

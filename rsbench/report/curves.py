@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rsbench.errors import UsageError
-from rsbench.records import FloatArray, RunRecord, Steps
+from rsbench.records import FloatArray, RunRecord, StepCurve
 from rsbench.report.annotations import ranked
 from rsbench.report.configuration import Configuration, certificate_of, configurations, curve_of, seed_of
 from rsbench.report.leaderboard import NORMS
@@ -24,7 +24,7 @@ CURVE_COLUMNS = (
 )  # fmt: skip
 
 
-def curve_frame(runs: Sequence[RunRecord], norm: str, steps: Mapping[int, Steps]) -> pd.DataFrame:
+def curve_frame(runs: Sequence[RunRecord], norm: str, steps: Mapping[int, StepCurve]) -> pd.DataFrame:
     """The curves of sealed runs whose certificate holds in `norm`: one row a point. `steps`: by the curve's id.
 
     `line` is "mean" for the mean over the seeds of a configuration, else the fingerprint of a single run; a
@@ -65,7 +65,7 @@ def uncrowded(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[is_mean] if crowded else frame
 
 
-def step_curve(runs: Sequence[RunRecord], steps: Mapping[int, Steps]) -> tuple[FloatArray, FloatArray]:
+def step_curve(runs: Sequence[RunRecord], steps: Mapping[int, StepCurve]) -> tuple[FloatArray, FloatArray]:
     """The steps of the mean certified accuracy of runs of one configuration: radii, ascending from 0, and values.
 
     See `curve_frame` for what lies between the points.
@@ -74,7 +74,7 @@ def step_curve(runs: Sequence[RunRecord], steps: Mapping[int, Steps]) -> tuple[F
     return points_of(curves, sum(run.image_count for run in runs), certificate_of(runs[0]).ball)
 
 
-def points_of(curves: Sequence[Steps], images: int, ball: Ball) -> tuple[FloatArray, FloatArray]:
+def points_of(curves: Sequence[StepCurve], images: int, ball: Ball) -> tuple[FloatArray, FloatArray]:
     """The points of the mean of curves that are of so many images together."""
     corners = np.unique(np.concatenate([[0.0], *(curve.radius_M for curve in curves)]))
     if ball == "closed":
@@ -105,7 +105,7 @@ class _Line:
     values: FloatArray
 
 
-def _lines(configuration: Configuration, protocol: Protocol, norm: str, steps: Mapping[int, Steps]) -> list[_Line]:
+def _lines(configuration: Configuration, protocol: Protocol, norm: str, steps: Mapping[int, StepCurve]) -> list[_Line]:
     """The mean of a configuration, and its runs where they are several."""
     runs = configuration.runs
     lines: list[tuple[str, Sequence[RunRecord]]] = [("mean", runs)]

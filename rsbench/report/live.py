@@ -8,7 +8,7 @@ import numpy as np
 
 from rsbench.errors import UsageError
 from rsbench.methods import place_of
-from rsbench.records import CurveRecord, NewCurve, RunRecord, Standing, Steps
+from rsbench.records import CurveRecord, NewCurve, RunRecord, Standing, StepCurve
 from rsbench.report.annotations import ranked
 from rsbench.report.configuration import curve_of, seed_of
 from rsbench.report.recertification import Recertifiable, checked_question, recertifiable
@@ -38,7 +38,7 @@ class LiveRun:
     """A sealed run that can be asked again. `own`: its own curve. `kept`: its votes, None where they are too many."""
 
     known: Recertifiable
-    own: Steps
+    own: StepCurve
     kept: tuple[Ballots, ...] | None
     location: str
 
@@ -120,9 +120,9 @@ class Asked:
         return self.question == self.live.known.declared
 
     @property
-    def steps(self) -> Steps:
+    def steps(self) -> StepCurve:
         """The whole curve."""
-        return Steps(*np.unique(self.curve.radii, return_counts=True))
+        return StepCurve(*np.unique(self.curve.radii, return_counts=True))
 
     def kept_as(self, runs: Sequence[RunRecord]) -> CurveRecord | None:
         """The curve of the store that says the same, if one of `runs` brings it."""
@@ -175,7 +175,7 @@ def open_live_run(location: str, run: RunRecord, *, most_kept: int = MOST_KEPT) 
             known = recertifiable(store, run)
         except UsageError as error:
             raise UsageError(str(error)[0].upper() + str(error)[1:]) from error
-        own, classes = store.steps([curve_of(run).id])[curve_of(run).id], run.dataset.classes
+        own, classes = store.step_curves([curve_of(run).id])[curve_of(run).id], run.dataset.classes
         kept = None
         if run.image_count * (1 + len(known.prefixes)) * classes <= most_kept:
             kept = tuple(map(ballots_of, store.image_blocks(run.id, images_at_once(classes))))

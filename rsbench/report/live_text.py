@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from rsbench.methods import title_of
-from rsbench.records import RunRecord, Steps
+from rsbench.records import RunRecord, StepCurve
 from rsbench.report.configuration import curve_of, seed_of
 from rsbench.report.curves import points_of
 from rsbench.report.live import Asked
@@ -76,6 +76,6 @@ def question_text(question: Question) -> str:
     return f"{question.certificate} · {question.procedure} · {drawn}"
 
 
-def _certified(steps: Steps, at: Sequence[float], question: Question) -> list[int]:
+def _certified(steps: StepCurve, at: Sequence[float], question: Question) -> list[int]:
     counts: list[int] = certified_counts(steps, list(at), CERTIFICATES[question.certificate].ball).tolist()
     return counts

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rsbench.errors import RsbenchError
 from rsbench.methods import METHODS
-from rsbench.records import ReportedFigure, RunRecord, Steps
+from rsbench.records import ReportedFigure, RunRecord, StepCurve
 from rsbench.report.configuration import certificate_of, seed_of
 from rsbench.report.numbers import thresholds
 from rsbench.store.location import location_name
@@ -28,10 +28,10 @@ class Report:
         with Store.open_existing(self.location) as store:
             return store.with_certified(runs, thresholds(radii))
 
-    def steps(self, runs: Sequence[RunRecord]) -> dict[int, Steps]:
+    def steps(self, runs: Sequence[RunRecord]) -> dict[int, StepCurve]:
         """The whole curves of runs, by the curve's id."""
         with Store.open_existing(self.location) as store:
-            return store.steps([run.curve.id for run in runs if run.curve])
+            return store.step_curves([run.curve.id for run in runs if run.curve])
 
     @property
     def datasets(self) -> list[str]:

@@ -11,7 +11,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from rsbench.methods import place_of, title_of
-from rsbench.records import Provenance, RunRecord, Steps
+from rsbench.records import Provenance, RunRecord, StepCurve
 from rsbench.report.annotations import annotation_text
 from rsbench.report.charts import METHOD_COLOURS, OTHER_COLOUR
 from rsbench.report.commands import command_of, curve_command
@@ -36,7 +36,7 @@ _ON_DARK = {
 def static_board(
     board: Leaderboard,
     runs: Sequence[RunRecord],
-    steps: Mapping[int, Steps],
+    steps: Mapping[int, StepCurve],
     provenances: Mapping[str, Sequence[Provenance]],
     reported: Sequence[ReportedTable],
     *,

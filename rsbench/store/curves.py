@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, insert
 
-from rsbench.records import FloatArray, IntArray, NewCurve, Steps
+from rsbench.records import FloatArray, IntArray, NewCurve, StepCurve
 from rsbench.store import tables as t
 from rsbench.store.rows import inserted_id, now
 
@@ -48,10 +48,10 @@ def blocks_of(radii: FloatArray) -> Iterator[dict[str, Any]]:
         }
 
 
-def steps_of(blocks: Sequence[tuple[bytes, bytes]]) -> Steps:
+def step_curve_of(blocks: Sequence[tuple[bytes, bytes]]) -> StepCurve:
     """The whole curve of all its blocks' radii and counts, in their order."""
     radius_M = np.frombuffer(b"".join(radii for radii, _ in blocks), "<f8")
-    return Steps(radius_M, np.frombuffer(b"".join(counts for _, counts in blocks), "<u4").astype(np.int64))
+    return StepCurve(radius_M, np.frombuffer(b"".join(counts for _, counts in blocks), "<u4").astype(np.int64))
 
 
 def certified_at(threshold: float, above_C: IntArray, blocks: Sequence[tuple[bytes, bytes]]) -> list[tuple[int, int]]:
@@ -59,7 +59,7 @@ def certified_at(threshold: float, above_C: IntArray, blocks: Sequence[tuple[byt
 
     It must be the block with the largest first radius that does not exceed the threshold.
     """
-    steps = steps_of(blocks)
+    steps = step_curve_of(blocks)
     end_C = np.cumsum([len(radii) // 8 for radii, _ in blocks])
     columns = []
     for holds_M in (steps.radius_M > threshold, steps.radius_M >= threshold):

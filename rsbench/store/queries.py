@@ -21,14 +21,14 @@ from rsbench.records import (
     ReportedFigure,
     RunDetails,
     RunRecord,
-    Steps,
+    StepCurve,
     TrainingRecord,
 )
 from rsbench.specs import CertificationSpec, TrainingSpec, run_spec_from_json
 from rsbench.store import claims
 from rsbench.store import tables as t
 from rsbench.store.check import Finding, check_store
-from rsbench.store.curves import certified_at, steps_of
+from rsbench.store.curves import certified_at, step_curve_of
 from rsbench.store.engine import translated
 from rsbench.store.images import read_image_blocks, read_images
 
@@ -102,7 +102,7 @@ class Queries:
                 claim=claims.claim_of(connection, run_id),
             )
 
-    def steps(self, curve_ids: Sequence[int]) -> dict[int, Steps]:
+    def step_curves(self, curve_ids: Sequence[int]) -> dict[int, StepCurve]:
         """Whole curves, by their id."""
         block = t.curve_block.c
         query = select(block.curve_id, block.radii, block.counts).order_by(block.curve_id, block.first_radius)
@@ -110,7 +110,7 @@ class Queries:
         with translated(self.engine), self.engine.connect() as connection:
             for curve_id, radii, counts in connection.execute(query.where(block.curve_id.in_(blocks))).all():
                 blocks[curve_id].append((radii, counts))
-        return {curve_id: steps_of(found) for curve_id, found in blocks.items()}
+        return {curve_id: step_curve_of(found) for curve_id, found in blocks.items()}
 
     def dataset_names(self) -> list[str]:
         """Data sets that have a sealed run."""

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from rsbench.records import FloatArray, IntArray, Steps
+from rsbench.records import FloatArray, IntArray, StepCurve
 from rsbench.theory.rounding import floor_to_float
 
 Ball = Literal["open", "closed"]
@@ -28,7 +28,7 @@ def certified_accuracy(radii: FloatArray, images: int, threshold: npt.ArrayLike,
     return np.asarray(certified / images, dtype=np.float64)
 
 
-def certified_counts(steps: Steps, threshold: npt.ArrayLike, ball: Ball) -> IntArray:
+def certified_counts(steps: StepCurve, threshold: npt.ArrayLike, ball: Ball) -> IntArray:
     """How many images are correct and certified at each threshold, of a curve's distinct radii and their counts."""
     side: Literal["left", "right"] = "right" if ball == "open" else "left"
     below_M = np.concatenate([[0], np.cumsum(steps.count_M)])

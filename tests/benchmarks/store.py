@@ -63,7 +63,7 @@ def reading(store: Store) -> Iterator[tuple[str, str]]:
     first, second = [run for run in board if run.method == "cohen"][:2]
     assert first.curve is not None
     curve_id = first.curve.id
-    yield "a curve read: ms", best(lambda: store.steps([curve_id]))
+    yield "a curve read: ms", best(lambda: store.step_curves([curve_id]))
     yield "a run certified again: ms", best(lambda: certify_again(store, first))
     yield "two runs compared: ms", best(lambda: compare(with_images(store, first), with_images(store, second), RADII))
 

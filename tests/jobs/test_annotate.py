@@ -96,7 +96,7 @@ def test_curves_and_comparisons_leave_invalid_runs_out(store: Store) -> None:
     run, other = written(store), written(store, seed=1)
     said(store, run, "invalid")
     runs = store.sealed_runs()
-    frame = curve_frame(runs, "l1", store.steps([r.curve.id for r in runs if r.curve]))
+    frame = curve_frame(runs, "l1", store.step_curves([r.curve.id for r in runs if r.curve]))
     assert set(frame["seeds"]) == {"1"}
     with pytest.raises(UsageError, match="is invalid, wrong normalisation"):
         check_comparable(store.run(run.fingerprint), other, None)

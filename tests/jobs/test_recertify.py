@@ -71,7 +71,7 @@ def test_the_declared_question_gives_the_run_s_own_curve(store: Store, method: s
     assert run.curve is not None
     assert not found.new
     assert found.curve.standing == "declared"
-    own = store.steps([run.curve.id])[run.curve.id]
+    own = store.step_curves([run.curve.id])[run.curve.id]
     assert np.repeat(own.radius_M, own.count_M).tolist() == sorted(found.curve.radii.tolist())
     assert (found.curve.correct, found.curve.abstained) == (run.curve.correct, run.curve.abstained)
     assert found.curve.average_certified_radius == run.curve.average_certified_radius
@@ -99,7 +99,7 @@ def test_a_curve_is_what_the_certificate_says_of_the_first_n_votes(
     assert found.curve.standing == standing
     kept = store.details(run.id).curves[-1]
     assert (kept.certificate, kept.n, kept.failure_probability, kept.standing) == (certificate, n, alpha, standing)
-    steps = store.steps([kept.id])[kept.id]
+    steps = store.step_curves([kept.id])[kept.id]
     assert np.repeat(steps.radius_M, steps.count_M).tolist() == radii
 
 

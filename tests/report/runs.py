@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from rsbench.methods import METHODS, measure_for
-from rsbench.records import CurveRecord, DatasetInfo, RunRecord, Standing, Steps, Tier
+from rsbench.records import CurveRecord, DatasetInfo, RunRecord, Standing, StepCurve, Tier
 from rsbench.specs import CertificationSpec, ImportSpec, Noise, SampleBudget, TrainingSpec
 from tests.fixtures.noise import float_noise
 from tests.fixtures.results import DIGITS
 
 # The curves of all runs made here, by id.
-STEPS: dict[int, Steps] = {}
+STEPS: dict[int, StepCurve] = {}
 
 
 class Certified(dict[float, tuple[int, int]]):
@@ -78,7 +78,7 @@ def a_run(
         average_certified_radius=float(np.sum(radii)) / images,
         certified=Certified(radii),
     )
-    STEPS[curve.id] = Steps(*np.unique(np.array(radii, dtype=np.float64), return_counts=True))
+    STEPS[curve.id] = StepCurve(*np.unique(np.array(radii, dtype=np.float64), return_counts=True))
     return RunRecord(
         id=1,
         fingerprint=_sha256(*identity),

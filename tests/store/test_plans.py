@@ -92,7 +92,7 @@ def test_a_curve_is_read_at_a_radius_by_its_key(store: Store) -> None:
 def test_a_whole_curve_is_read_by_its_key(store: Store) -> None:
     curve = store.sealed_runs()[0].curve
     assert curve is not None
-    keys = keys_of(touched(store, lambda: store.steps([curve.id])), "curve_block")
+    keys = keys_of(touched(store, lambda: store.step_curves([curve.id])), "curve_block")
     assert ["curve_id" in key for key in keys] == [True]
 
 

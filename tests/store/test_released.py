@@ -139,7 +139,7 @@ def test_an_upgraded_curve_is_the_old_one(upgraded: Store, released: Path) -> No
         assert run.seal is not None
         assert (run.curve.correct, run.curve.abstained) == (told["correct"], told["abstained"])
         assert run.curve.average_certified_radius.hex() == told["average_certified_radius"]
-        steps = upgraded.steps([run.curve.id])[run.curve.id]
+        steps = upgraded.step_curves([run.curve.id])[run.curve.id]
         assert [radius.hex() for radius in np.repeat(steps.radius_M, steps.count_M).tolist()] == told["radii"]
 
 

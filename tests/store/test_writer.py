@@ -65,7 +65,7 @@ def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
     assert run.curve is not None
     assert details.curves == (run.curve,)
     radius_M, count_M = np.unique(rows.radius_N[rows.correct_N], return_counts=True)
-    steps = store.steps([run.curve.id])[run.curve.id]
+    steps = store.step_curves([run.curve.id])[run.curve.id]
     np.testing.assert_array_equal(steps.radius_M, radius_M)
     np.testing.assert_array_equal(steps.count_M, count_M)
     assert run.curve.correct == count_M.sum()
