@@ -35,18 +35,20 @@ def certify_chunks(
         raise ValueError(f"the votes of every image must be {drawn_R} in turn, and those of one are not")
     selection_NK, estimation_NK = counts_NRK[:, 0], counts_NRK[:, -1]
     check_votes(estimation_NK, n=drawn_R[-1], classes=info.classes)
+    dims = math.prod(info.shape)
     verdicts = CERTIFICATES[spec.certificate].certify(
         selection_NK,
         estimation_NK,
         spec.measure,
         failure_probability=None if spec.budget is None else spec.budget.failure_probability,
-        images=ImageFacts(q=info.q, dims=math.prod(info.shape)),
+        procedure=spec.procedure,
+        images=ImageFacts(q=info.q, dims=dims),
     )
     index_N = np.array([index for one in counted for index in one.chunk.indices], dtype=np.int64)
     return ImageColumns(
         index_N=index_N,
         label_N=labels_N[index_N],
         predicted_N=np.where(verdicts.abstained_N, -1, verdicts.predicted_N),
-        radius_N=verdicts.radius_N,
+        radius_N=verdicts.radii_in_box(dims),
         votes=tuple(encode_votes(counts_NRK)),
     )

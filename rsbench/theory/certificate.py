@@ -42,6 +42,13 @@ class Verdicts:
     abstained_N: BoolArray
     radius_N: FloatArray
 
+    def radii_in_box(self, dims: int) -> FloatArray:
+        """Return the radii with d, the number of pixel values, as the largest wherever one is infinite.
+
+        No two images of the box [0,1]^d are further apart in l1, so a radius of d says the same as an infinite one.
+        """
+        return np.minimum(self.radius_N, dims) if np.isinf(self.radius_N).any() else self.radius_N
+
 
 @dataclass(frozen=True, eq=False)
 class ImageFacts:

@@ -129,14 +129,11 @@ def recertified_images(
             q=dataset.q, dims=dims, caps_ND=caps(block.index_N) if certificate.looks_at_images and caps else None
         ),
     )
-    # A certificate of the whole box has an infinite radius. It is recorded as d, the number of pixel values, because no
-    # two images of the box are further apart.
-    radius_N = np.minimum(verdicts.radius_N, dims if np.isinf(verdicts.radius_N).any() else np.inf)
     return ImageColumns(
         index_N=block.index_N,
         label_N=block.label_N,
         predicted_N=np.where(verdicts.abstained_N, -1, verdicts.predicted_N),
-        radius_N=radius_N,
+        radius_N=verdicts.radii_in_box(dims),
     )
 
 

@@ -27,6 +27,7 @@ from rsbench.records import Chunk, ChunkVotes, Votes
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
+from rsbench.theory.recertification import Question, ballots_of, recertified_images
 from rsbench.votes_format import decode_votes
 from tests.fixtures.trained import Interrupter, Listener, store_with, stored_rows
 
@@ -54,6 +55,24 @@ def test_without_a_store_the_rows_are_those_that_a_store_keeps(
         np.testing.assert_array_equal(getattr(images, name), getattr(kept, name))
     assert images.votes == kept.votes
     assert (listener.done, listener.lines[-1]) == (60, "end")
+
+
+@pytest.mark.parametrize(("certificate", "procedure"), [("box", "top-two"), ("lee", "top-two"), ("box-log", None)])
+def test_the_declared_certificate_and_bounds_give_the_radii_of_a_recertification(
+    certificate: str, procedure: Any, trained: dict[str, Checkpoint], digits: ImageDataset
+) -> None:
+    options = replace(OPTIONS, certificate=certificate, procedure=procedure)
+    declared = plan_run(trained["uniform"], "x", digits, options)
+    plain = plan_run(trained["uniform"], "x", digits, OPTIONS)
+    images, votes = (certify_without_store(digits, plan, workers=0, watcher=Listener()) for plan in (declared, plain))
+    assert images.votes == votes.votes
+    expected = recertified_images(
+        ballots_of(votes), Question(certificate, procedure or "one-versus-rest", 250, 0.001),
+        measure=plain.spec.measure, dataset=digits.info,
+    )  # fmt: skip
+    np.testing.assert_array_equal(images.radius_N, expected.radius_N)
+    np.testing.assert_array_equal(images.predicted_N, expected.predicted_N)
+    assert (images.radius_N != votes.radius_N).any()
 
 
 @pytest.mark.parametrize("method", ["cohen", "uniform", "ssn", "dssn"])
