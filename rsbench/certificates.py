@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rsbench.records import FloatArray, IntArray
-from rsbench.specs import MeasureSpec
+from rsbench.specs import MeasureSpec, Procedure
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import Certificate, ImageFacts, SampledCertificate, check_votes
-from rsbench.theory.confidence_procedures import Procedure, bounds_of_votes
-from rsbench.theory.probability_bounds import ProbabilityBounds
+from rsbench.theory.probability_bounds import ProbabilityBounds, bounds_of_votes
 
 __all__ = ["CertificateFunction", "box", "box_image", "box_log", "cohen", "dssn", "lecuyer", "lee", "li", "names"]
 

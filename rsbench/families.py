@@ -55,7 +55,7 @@ FAMILIES: Registry[Family] = Registry(
             ),
             Family(
                 "deterministic-splitting",
-                "splitting noise whose coordinates share one base, all of them enumerated",
+                "splitting noise whose coordinates share one base offset, with every split evaluated",
                 f"{_BUILD}:deterministic_splitting",
                 is_enumerated=True,
             ),

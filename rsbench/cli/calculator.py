@@ -12,11 +12,11 @@ import numpy as np
 from rsbench.cli import options as o
 from rsbench.errors import UsageError
 from rsbench.records import IntArray
+from rsbench.specs import PROCEDURES
 from rsbench.theory.certificate import Certificate, ImageFacts, SampledCertificate, check_q, check_votes
-from rsbench.theory.confidence_procedures import PROCEDURES, bounds_of_votes
 from rsbench.theory.deterministic_l1 import deterministic_l1_steps
 from rsbench.theory.gaussian_l2 import linf_radius
-from rsbench.theory.probability_bounds import ProbabilityBounds
+from rsbench.theory.probability_bounds import ProbabilityBounds, bounds_of_votes
 from rsbench.theory.rounding import floor_quotient, floor_to_float
 
 # A decimal or a fraction, of a size that is quick to compute with exactly.

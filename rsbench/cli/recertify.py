@@ -11,8 +11,8 @@ from rsbench.cli import options as o
 from rsbench.cli.output import print_json, print_rich, say
 from rsbench.errors import UsageError
 from rsbench.report.numbers import DEFAULT_RADII, count_text, split_radii
+from rsbench.specs import PROCEDURES, Procedure
 from rsbench.theory.catalogue import CERTIFICATES
-from rsbench.theory.confidence_procedures import PROCEDURES, Procedure
 
 if TYPE_CHECKING:
     from rsbench.records import RunRecord

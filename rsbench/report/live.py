@@ -12,9 +12,9 @@ from rsbench.records import CurveRecord, NewCurve, RunRecord, Standing, StepCurv
 from rsbench.report.annotations import ranked
 from rsbench.report.configuration import curve_of, seed_of
 from rsbench.report.recertification import Recertifiable, checked_question, recertifiable
+from rsbench.specs import PROCEDURES
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
-from rsbench.theory.confidence_procedures import PROCEDURES
 from rsbench.theory.recertification import (
     Ballots,
     Question,

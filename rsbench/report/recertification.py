@@ -5,12 +5,11 @@ from typing import get_args
 
 from rsbench.errors import UsageError
 from rsbench.records import RunRecord
-from rsbench.specs import MeasureSpec
+from rsbench.specs import MeasureSpec, Procedure
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import SampledCertificate
 from rsbench.theory.confidence import smallest_certifying_n
-from rsbench.theory.confidence_procedures import Procedure
 from rsbench.theory.probability_bounds import ProbabilityBounds
 from rsbench.theory.recertification import Question, votes_of
 

@@ -1,1 +1,1 @@
-"""The mathematics: confidence bounds, certificates and metrics on arrays, in float64, without torch."""
+"""The mathematics of certification on NumPy arrays, in float64 and without torch: bounds, certificates and metrics."""

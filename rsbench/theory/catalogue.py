@@ -3,14 +3,10 @@
 from typing import Final
 
 from rsbench.plugins import Registry
-from rsbench.theory.box_image_l1 import BoxImageL1
-from rsbench.theory.box_l1 import BoxL1, BoxLogL1
 from rsbench.theory.certificate import Certificate
 from rsbench.theory.deterministic_l1 import DeterministicL1
-from rsbench.theory.gaussian_l2 import GaussianL2
-from rsbench.theory.lipschitz_l1 import LipschitzL1
-from rsbench.theory.privacy_l2 import PrivacyL2
-from rsbench.theory.renyi_l2 import RenyiL2
+from rsbench.theory.gaussian_l2 import GaussianL2, PrivacyL2, RenyiL2
+from rsbench.theory.uniform_l1 import BoxImageL1, BoxL1, BoxLogL1, LipschitzL1
 
 _DECLARED = ("name", "norms", "ball", "threat_models", "condition", "source")
 

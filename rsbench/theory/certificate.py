@@ -1,46 +1,42 @@
-"""What every certificate declares, and how votes become a verdict.
+"""The contract of a certificate, and the steps from votes to a radius that all certificates share.
 
-A new certificate is a subclass with one hook and a line in `rsbench.theory.catalogue`. Shapes: N images, K classes,
-D pixels of an image.
+A certificate is a theorem that turns the votes of an image into a radius within which the smoothed classifier's
+prediction cannot change. To add one, subclass `SampledCertificate` and implement `_radius`; its docstring shows a
+complete example. A theorem that does not work from bounds on the class probabilities subclasses `Certificate` instead.
+
+Shapes: N images, K classes, D values of one image (pixels times channels).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, final
+from typing import ClassVar, Final, Literal, final
 
 import numpy as np
 
+from rsbench.families import FAMILIES
 from rsbench.records import BoolArray, FloatArray, IntArray
-from rsbench.theory.confidence_procedures import Procedure, bounds_of_votes
-from rsbench.theory.probability_bounds import ProbabilityBounds
-
-if TYPE_CHECKING:
-    from rsbench.specs import MeasureSpec
+from rsbench.specs import MeasureSpec, Procedure
+from rsbench.theory.probability_bounds import ProbabilityBounds, bounds_of_votes
 
 Norm = Literal["l1", "l2"]
 GRID: Final = "the grid {k/q}^d in [0,1]^d"
 ThreatModel = Literal["all of R^d", "the box [0,1]^d", "the grid {k/q}^d in [0,1]^d"]
 
-# Why a theorem that asks for independent coordinates, or for additive noise, does not speak of a measure.
-_LAWS: Mapping[str, str] = {
-    "gaussian": "Gaussian noise, isotropic",
-    "uniform": "uniform noise, independent across coordinates",
-    "splitting": "splitting noise, independent across coordinates",
-    "deterministic-splitting": "splitting noise whose coordinates share one base, all of them enumerated",
-}
-
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """`predicted_N` is the class returned where `abstained_N` is False; `radius_N` is 0 where it is True.
-
-    A radius is infinite where no image of the threat model can change the class.
-    """
+    """What a certificate concludes about N images."""
 
     predicted_N: IntArray
+    """The selected class. It is the prediction only where `abstained_N` is False."""
+
     abstained_N: BoolArray
+    """Where the smoothed classifier abstains."""
+
     radius_N: FloatArray
+    """The certified radius, rounded down: 0 on abstention, infinite where no image of the threat model can change the
+    prediction."""
 
     def radii_in_box(self, dims: int) -> FloatArray:
         """Return the radii with d, the number of pixel values, as the largest wherever one is infinite.
@@ -52,15 +48,20 @@ class Verdicts:
 
 @dataclass(frozen=True, eq=False)
 class ImageFacts:
-    """What some certificates must know of the images.
+    """Properties of the images that some certificates need. All of them are optional.
 
-    q: pixels are k/q, for certificates on the grid. dims: pixels (times channels) of an image, for those that know when
-    the whole box is covered. caps_ND: max(x, 1−x) of each pixel, in any order, for those that look at the image.
+    Raises ValueError when a value is out of range.
     """
 
     q: int | None = None
+    """Pixels are multiples of 1/q, 1 ≤ q < 2¹⁶. Needed by certificates whose threat model is the grid."""
+
     dims: int | None = None
+    """D, the number of values of an image. Lets box certificates recognise that a radius covers the whole box."""
+
     caps_ND: FloatArray | None = None
+    """max(x, 1−x) of every pixel x, the furthest it can move within [0,1]; the order of the pixels is irrelevant.
+    Needed by certificates with `looks_at_images`."""
 
     def __post_init__(self) -> None:
         if self.q is not None:
@@ -71,70 +72,88 @@ class ImageFacts:
         if caps_ND is not None:
             if caps_ND.ndim != 2 or caps_ND.shape[1] < 1:
                 raise ValueError(f"caps must be an N×D array with D ≥ 1, got the shape {caps_ND.shape}")
-            if (wrong_ND := ~((caps_ND >= 0.5) & (caps_ND <= 1.0))).any():
+            if (invalid_ND := ~((caps_ND >= 0.5) & (caps_ND <= 1.0))).any():
                 raise ValueError(
-                    f"a cap max(x, 1−x) of a pixel x in [0,1] lies in [½, 1], got {caps_ND[wrong_ND][0]:g}"
+                    f"the cap max(x, 1−x) of a pixel x in [0,1] lies in [½, 1], got {caps_ND[invalid_ND][0]:g}"
                 )
 
-    def take(self, rows_N: BoolArray) -> "ImageFacts":
-        """The facts of the images where a mask is True. Raises ValueError when it is not a mask of these images."""
+    def take(self, mask_N: BoolArray) -> "ImageFacts":
+        """Return the facts of the images where the mask is True.
+
+        Raises ValueError when the mask's length is not the number of images.
+        """
         if self.caps_ND is None:
             return self
-        if len(self.caps_ND) != len(rows_N):
-            raise ValueError(f"{len(rows_N)} images need as many rows of caps, got {len(self.caps_ND)}")
-        return replace(self, caps_ND=self.caps_ND[rows_N])
+        if len(self.caps_ND) != len(mask_N):
+            raise ValueError(f"{len(mask_N)} images need as many rows of caps, got {len(self.caps_ND)}")
+        return replace(self, caps_ND=self.caps_ND[mask_N])
 
 
 def check_q(q: int) -> int:
-    """q, the number of quantisation steps. Raises ValueError when it is out of range."""
+    """Return q, the number of quantisation steps. Raises ValueError unless 1 ≤ q < 2¹⁶."""
     if not 1 <= q < 2**16:
         raise ValueError(f"q, the number of quantisation steps, must lie in 1..65535, got {q}")
     return q
 
 
 def check_votes(votes_NK: IntArray, *, n: int | None = None, classes: int | None = None) -> None:
-    """Raises ValueError unless each row holds the non-negative votes of at least two classes, of one positive sum.
+    """Raise ValueError unless the rows are non-negative votes of at least two classes with one common positive sum.
 
-    n: that sum, where it is known. classes: how many the data set has, where that is known.
+    n: if given, that sum must be n.
+    classes: if given, there must be as many columns.
     """
     if votes_NK.ndim != 2:
         raise ValueError(f"votes must be an N×K array, got the shape {votes_NK.shape}")
     columns = votes_NK.shape[1]
     if columns < 2:
-        raise ValueError(f"a classifier needs at least two classes, got the votes of {columns}")
+        raise ValueError(f"a classifier needs at least two classes, got {columns}")
     if classes is not None and columns != classes:
-        raise ValueError(f"votes of {columns} classes, and the data set has {classes}")
+        raise ValueError(f"the votes are of {columns} classes, but the dataset has {classes}")
     if (votes_NK < 0).any():
         raise ValueError(f"votes must not be negative, got {votes_NK.min()}")
     totals_N = votes_NK.sum(axis=1)
     if totals_N.size and (totals_N.min() < 1 or totals_N.min() != totals_N.max()):
-        raise ValueError(f"every image needs the same number of votes, got {totals_N.min()} to {totals_N.max()}")
+        raise ValueError(
+            f"every image needs the same number of votes, at least 1, got {totals_N.min()} to {totals_N.max()}"
+        )
     if totals_N.size and totals_N[0] >= 2**31:
         raise ValueError(f"an image can have fewer than 2³¹ votes, got {totals_N[0]}")
     if n is not None and totals_N.size and totals_N[0] != n:
-        raise ValueError(f"the votes sum to {totals_N[0]}, and n = {n} were drawn")
+        raise ValueError(f"the votes of an image sum to {totals_N[0]}, but n = {n} was given")
 
 
 class Certificate(ABC):
     """A theorem that turns votes into a radius.
 
-    `norms`: the norms in which the radius holds as it is. `ball`: an open ball is certified at r iff radius > r, a
-    closed one iff radius ≥ r. `threat_models`: for each measure for which the theorem holds, the images it speaks of.
-    `condition`: what it asks of the noise's joint law. `source`: paper and theorem. `looks_at_images`: whether the
-    radius depends on the pixels.
+    Subclasses set the class attributes below and implement `_certify`. `certify` validates its input and is final.
+    Instances hold no state.
     """
 
     name: ClassVar[str]
+    """Name on the command line and in the store, such as "cohen". It must never change: stored curves refer to it."""
+
     norms: ClassVar[tuple[Norm, ...]]
+    """The norms in which the radius holds as it is. The first is the one that the theorem is stated in."""
+
     ball: ClassVar[Literal["open", "closed"]]
+    """An open ball certifies perturbations of norm r if radius > r, a closed one if radius ≥ r."""
+
     threat_models: ClassVar[Mapping[str, ThreatModel]]
+    """For every smoothing measure that the theorem covers, by family name, the set of perturbed images that it speaks
+    of."""
+
     condition: ClassVar[str]
+    """What the theorem requires of the noise, as text for error messages and tables."""
+
     source: ClassVar[str]
+    """Paper and theorem."""
+
     looks_at_images: ClassVar[bool] = False
+    """Whether the radius depends on the pixels, so that `ImageFacts.caps_ND` is needed."""
 
     @property
     def threat_model(self) -> str:
-        """Which perturbed images the theorem speaks of, by measure where that differs."""
+        """The set of perturbed images that the theorem speaks of, as text; by measure where they differ."""
         models = self.threat_models
         if len(set(models.values())) == 1:
             return next(iter(models.values()))
@@ -142,11 +161,16 @@ class Certificate(ABC):
 
     @final
     def check_measure(self, family: str) -> None:
-        """Raises ValueError, with the theorem's condition, when the certificate does not hold for the measure."""
+        """Raise ValueError, naming the theorem's condition, when the certificate does not cover a smoothing measure.
+
+        family: name of the measure's `rsbench.families.Family`.
+        """
         if family not in self.threat_models:
+            known = FAMILIES.get(family)
+            contrast = "" if known is None else f", and this is {known.description}"
             raise ValueError(
-                f"certificate {self.name} does not hold for {family} smoothing: {self.source} needs {self.condition}, "
-                f"and this is {_LAWS[family]}"
+                f"certificate {self.name} does not hold for {family} smoothing: {self.source} needs {self.condition}"
+                f"{contrast}"
             )
 
     @final
@@ -154,25 +178,30 @@ class Certificate(ABC):
         self,
         selection_NK: IntArray,
         estimation_NK: IntArray,
-        measure: "MeasureSpec",
+        measure: MeasureSpec,
         *,
         failure_probability: float | None = None,
         procedure: Procedure = "one-versus-rest",
         images: ImageFacts | None = None,
     ) -> Verdicts:
-        """Class, abstention and radius (rounded down) of each image.
+        """Return the predicted class, abstention and radius (rounded down) of each image.
 
-        selection_NK, estimation_NK: non-negative votes; each row of `estimation_NK` has the same positive sum.
-        failure_probability: α, and procedure: how it is spent, for certificates from samples.
-        Raises ValueError when the theorem does not hold for the measure, the votes are not votes, or something that
-        the theorem needs is missing.
+        selection_NK: votes that select the class, non-negative.
+        estimation_NK: votes that certify it, non-negative and drawn independently of the selection votes; each row has
+        the same positive sum n.
+        measure: the smoothing measure that drew the noise.
+        failure_probability: α, the probability that a certificate may be wrong. Sampled certificates need it.
+        procedure: how sampled certificates derive bounds from the votes; see `bounds_of_votes`.
+        images: properties of the images, where the certificate needs them.
+        Raises ValueError when the theorem does not cover the measure, the votes are invalid, or something that the
+        theorem needs is missing.
         """
         self.check_measure(measure.family)
         if selection_NK.shape != estimation_NK.shape:
             raise ValueError(f"votes must be two N×K arrays, got {selection_NK.shape} and {estimation_NK.shape}")
         check_votes(estimation_NK)
         if (selection_NK < 0).any():
-            raise ValueError("votes must not be negative")
+            raise ValueError(f"votes must not be negative, got {selection_NK.min()}")
         return self._certify(
             selection_NK, estimation_NK, measure, failure_probability, procedure, images or ImageFacts()
         )
@@ -182,32 +211,51 @@ class Certificate(ABC):
         self,
         selection_NK: IntArray,
         estimation_NK: IntArray,
-        measure: "MeasureSpec",
+        measure: MeasureSpec,
         failure_probability: float | None,
         procedure: Procedure,
         images: ImageFacts,
     ) -> Verdicts:
-        """The theorem, on validated votes."""
+        """Apply the theorem to votes that `certify` has validated. The arguments are those of `certify`."""
 
 
 class SampledCertificate(Certificate):
-    """A certificate from bounds on the class probabilities, which hold with probability 1 − α.
+    """A certificate whose radius is a formula of bounds on the class probabilities.
 
-    `scale` names the parameter of the measure that the formula takes: its standard deviation or its half-width.
+    Subclasses set the class attributes of `Certificate` and `scale`, and implement `_radius`. Selection, confidence
+    bounds and abstention are the same for all of them and done here: the prediction is the class that leads in the
+    selection votes, and the image abstains when its bounds leave no gap, pA ≤ pB.
+
+    For example, the certificate of Lee et al. 2019 is, complete:
+
+        class LipschitzL1(SampledCertificate):
+            name = "lee"
+            norms = ("l1",)
+            ball = "open"
+            threat_models = {"uniform": "all of R^d"}
+            condition = "uniform noise, independent across coordinates"
+            source = "Lee et al. 2019"
+            scale = "half_width"
+
+            def _radius(self, bounds, scale, images):
+                return lower_by_ulps(scale * bounds.gap_N)
     """
 
     scale: ClassVar[Literal["sigma", "half_width"]]
+    """The parameter of the smoothing measure that the formula takes: its standard deviation σ or its half-width λ."""
 
     @final
     def radius(self, bounds: ProbabilityBounds, scale: float, images: ImageFacts | None = None) -> FloatArray:
-        """Radius of each row, rounded down: 0 where pA ≤ pB, for that is an abstention.
+        """Return the radius of each row of bounds, rounded down; 0 where pA ≤ pB.
 
-        scale: the measure's σ or λ > 0, as `self.scale` says, in units of the pixel range; taken as exact.
+        scale: σ or λ of the smoothing measure, as `self.scale` says, > 0 and in units of the pixel range; taken as
+        exact.
+        images: properties of the images, one row of caps for each row of bounds.
         Raises ValueError when the scale is out of range, or something that the theorem needs is missing.
         """
         if not 0.0 < scale < float("inf"):
-            sign = "σ" if self.scale == "sigma" else "λ"
-            raise ValueError(f"{sign} must be a positive number, got {scale:g}")
+            symbol = "σ" if self.scale == "sigma" else "λ"
+            raise ValueError(f"{symbol} must be a positive number, got {scale:g}")
         facts = images or ImageFacts()
         certified_N = bounds.gap_N > 0.0
         if self.looks_at_images:
@@ -218,14 +266,24 @@ class SampledCertificate(Certificate):
 
     @abstractmethod
     def _radius(self, bounds: ProbabilityBounds, scale: float, images: ImageFacts) -> FloatArray:
-        """The formula, rounded down, for rows with pA > pB."""
+        """Compute the radius of each row of bounds. This is the only method that an author of a certificate writes.
+
+        bounds: N rows with pA > pB; rows that abstain have been removed.
+        scale: σ or λ, as `self.scale` says, finite and > 0.
+        images: what the caller knows about the images. If `looks_at_images` is set, `images.caps_ND` (where given) has
+        N rows that match `bounds`. Raise ValueError when something that the theorem needs is None.
+        Returns N radii in float64, in units of the pixel range. They must not exceed the theorem's exact value for
+        these bounds: lower the result by its rounding error, for instance with
+        `rsbench.theory.rounding.lower_by_ulps`. A negative result counts as 0; an infinite one says that every
+        perturbed image of the threat model keeps its prediction.
+        """
 
     @final
     def _certify(
         self,
         selection_NK: IntArray,
         estimation_NK: IntArray,
-        measure: "MeasureSpec",
+        measure: MeasureSpec,
         failure_probability: float | None,
         procedure: Procedure,
         images: ImageFacts,
@@ -234,9 +292,9 @@ class SampledCertificate(Certificate):
             raise ValueError(f"certificate {self.name} needs a failure probability α")
         scale: float = getattr(measure, self.scale)
         selected_N = selection_NK.argmax(axis=1)
-        # There are far fewer different counts than images, and a bound costs microseconds.
         bounds, row_N = bounds_of_votes(selected_N, estimation_NK, failure_probability, procedure)
         abstained_N = bounds.gap_N[row_N] <= 0.0
         if self.looks_at_images:
             return Verdicts(selected_N, abstained_N, self.radius(bounds.take(row_N), scale, images))
+        # Images with equal counts have equal radii: compute each distinct one once.
         return Verdicts(selected_N, abstained_N, self.radius(bounds, scale, images)[row_N])

@@ -1,4 +1,7 @@
-"""Two runs on the same images, compared pair by pair. Shapes: N images, T radii, B resamples."""
+"""Statistical comparison of two runs on the same images: McNemar's test, the paired bootstrap, Holm's correction.
+
+Shapes: N images, T radii, B bootstrap samples.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,22 +11,27 @@ import numpy as np
 from rsbench.records import BoolArray, FloatArray
 from rsbench.theory.prediction import two_sided_coin_test
 
-# Images that a thread draws together: more would not stay in its cache.
-_AT_ONCE = 2**18
+# How many indices a thread draws at a time; more would not fit into its cache.
+_INDICES_PER_BATCH = 2**18
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """How many images only the first or only the second run certifies, and the p-value of their being equally many."""
+    """Result of McNemar's exact test."""
 
     only_first: int
+    """How many images only the first run certifies."""
+
     only_second: int
+    """How many images only the second run certifies."""
+
     p_value: float
+    """p-value of the hypothesis that both runs certify the same share of images."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean difference, first minus second, between its confidence limits."""
+    """Confidence interval [`low`, `high`] of a mean difference, first minus second, around the observed `mean`."""
 
     low: float
     mean: float
@@ -31,11 +39,13 @@ class Interval:
 
 
 def exact_mcnemar(first_N: BoolArray, second_N: BoolArray) -> McNemar:
-    """McNemar's exact test on the same images: is it the same share that both certify at a radius?
+    """Test whether two runs certify the same share of images at a radius (McNemar 1947, exact form).
 
-    Given that the runs differ on an image, each is the one that certifies it with probability ½ (McNemar 1947).
-    first_N, second_N: whether a run is correct and certified at the radius.
-    Raises ValueError when they differ in length.
+    Only the images that one run certifies and the other does not carry information. Under the hypothesis, each of them
+    is certified by either run with probability ½.
+
+    first_N, second_N: for each image, whether the run is correct and certified at the radius.
+    Raises ValueError when they are empty or differ in length.
     """
     _check_pairs(first_N, second_N)
     only_first, only_second = int((first_N & ~second_N).sum()), int((second_N & ~first_N).sum())
@@ -45,15 +55,18 @@ def exact_mcnemar(first_N: BoolArray, second_N: BoolArray) -> McNemar:
 def paired_bootstrap(
     first_N: FloatArray, second_N: FloatArray, *, seed: int, confidence: float = 0.95, resamples: int = 2000
 ) -> Interval:
-    """Percentile bootstrap interval of the mean difference over images, such as that of two runs' ACR (Efron 1979).
+    """Return the percentile bootstrap interval of a mean difference over images (Efron 1979).
 
-    first_N, second_N: a value for each image, such as radius·[correct]; the same images in the same order.
-    Raises ValueError when they differ in length, are empty or not finite, the confidence is not in (0, 1),
-    or there are fewer than 100 resamples.
+    For example, with radius·[correct] as values this compares the average certified radius of two runs.
+
+    first_N, second_N: one value for each image, finite; the same images in the same order.
+    seed: the result is a function of the values and the seed. confidence: coverage of the interval, in (0, 1).
+    resamples: B ≥ 100.
+    Raises ValueError when an argument is out of range, or the arrays are empty or differ in length.
     """
     _check_pairs(first_N, second_N)
     if resamples < 100:
-        raise ValueError(f"fewer than 100 resamples say nothing of an interval's ends, got {resamples}")
+        raise ValueError(f"fewer than 100 resamples cannot locate the ends of an interval, got {resamples}")
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"the confidence must lie in (0, 1), got {confidence}")
     if not (np.isfinite(first_N).all() and np.isfinite(second_N).all()):
@@ -63,13 +76,14 @@ def paired_bootstrap(
     if len(difference_N) == 1 or (difference_N == difference_N[0]).all():
         # Every resample has the same mean.
         return Interval(mean, mean, mean)
-    images, rows = len(difference_N), max(1, _AT_ONCE // len(difference_N))
+    images, rows = len(difference_N), max(1, _INDICES_PER_BATCH // len(difference_N))
     sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
 
     def means(rng: np.random.Generator, size: int) -> FloatArray:
         return np.asarray(difference_N[rng.integers(images, size=(size, images))].mean(axis=1), dtype=np.float64)
 
-    # NumPy lets other threads run while it draws. Each batch has its own stream, so their order changes nothing.
+    # NumPy releases the interpreter lock while it draws, so threads run in parallel. Each batch has a random stream of
+    # its own, so their order does not affect the result.
     with ThreadPoolExecutor() as pool:
         mean_B = np.concatenate(list(pool.map(means, np.random.default_rng(seed).spawn(len(sizes)), sizes)))
     tail = (1.0 - confidence) / 2.0
@@ -78,14 +92,14 @@ def paired_bootstrap(
 
 
 def holm(p_value_T: FloatArray) -> FloatArray:
-    """p-values corrected for asking at several radii: the chance of any false rejection stays below (Holm 1979).
+    """Correct p-values for testing at T radii: the chance of any false rejection stays at most α (Holm 1979).
 
-    Raises ValueError when one is no probability.
+    Returns the corrected p-values in the order of the input. Raises ValueError when one is not in [0, 1].
     """
-    if (wrong_T := ~((p_value_T >= 0.0) & (p_value_T <= 1.0))).any():
-        raise ValueError(f"a p-value must lie in [0, 1], got {p_value_T[wrong_T][0]:g}")
+    if (invalid_T := ~((p_value_T >= 0.0) & (p_value_T <= 1.0))).any():
+        raise ValueError(f"a p-value must lie in [0, 1], got {p_value_T[invalid_T][0]:g}")
     order_T = np.argsort(p_value_T)
-    # The smallest counts once for each test, the next once for each that is left; none falls below a smaller one's.
+    # The smallest p-value is multiplied by T, the next by T − 1, and so on; the result is made non-decreasing.
     scaled_T = p_value_T[order_T] * np.arange(len(p_value_T), 0, -1)
     corrected_T = np.empty(len(p_value_T))
     corrected_T[order_T] = np.minimum(np.maximum.accumulate(scaled_T), 1.0)

@@ -1,27 +1,60 @@
-"""The deterministic l1 radius of splitting noise with one shared offset (DSSN), in integers."""
+"""The deterministic l1 certificate of splitting noise whose coordinates share one base offset (DSSN).
 
-from typing import TYPE_CHECKING, ClassVar
+The base offset takes L values, called splits. All of them are evaluated, so the votes are exact: there is no sampling,
+no failure probability and no abstention, and the radius is computed in integers.
+
+Shapes: N images, K classes.
+"""
+
+from typing import ClassVar
 
 import numpy as np
 
 from rsbench.records import IntArray
+from rsbench.specs import MeasureSpec, Procedure
 from rsbench.theory.certificate import GRID, Certificate, ImageFacts, Norm, Verdicts
-from rsbench.theory.confidence_procedures import Procedure
 from rsbench.theory.rounding import floor_quotient
 
-if TYPE_CHECKING:
-    from rsbench.specs import MeasureSpec
+
+class DeterministicL1(Certificate):
+    """The certificate of DSSN, for images on the grid {0, 1/q, …, 1}^d. See `deterministic_l1_steps`."""
+
+    name = "dssn"
+    norms: ClassVar[tuple[Norm, ...]] = ("l1",)
+    ball = "closed"
+    threat_models: ClassVar = {"deterministic-splitting": GRID}
+    condition = "splitting noise with one base offset shared by all coordinates, and the votes of all its L splits"
+    source = "Levine & Feizi 2021, corollary 1 and appendix B"
+
+    def _certify(
+        self,
+        selection_NK: IntArray,
+        estimation_NK: IntArray,
+        measure: MeasureSpec,
+        failure_probability: float | None,
+        procedure: Procedure,
+        images: ImageFacts,
+    ) -> Verdicts:
+        if images.q is None:
+            raise ValueError("certificate dssn needs images on a grid k/q, and these images lie on no grid")
+        if (totals := estimation_NK.sum(axis=1)).size and totals[0] != measure.levels:
+            raise ValueError(f"certificate dssn needs the votes of all {measure.levels} splits, got {totals[0]} votes")
+        top_N, steps_N = deterministic_l1_steps(estimation_NK)
+        return Verdicts(top_N, np.zeros(len(top_N), dtype=np.bool_), floor_quotient(steps_N, images.q))
 
 
 def deterministic_l1_steps(votes_NK: IntArray) -> tuple[IntArray, IntArray]:
-    """The class and the radius in steps of 1/q (Levine & Feizi 2021, corollary 1, with the tie rule of appendix B).
+    """Return the predicted class A and its radius k in steps of 1/q.
 
-    The class A is the most voted, the lowest index on ties. k = min over B ≠ A of ⌊(n_A − n_B − [B < A]) / 2⌋: a class
-    below A in index wins a tie against A, so it needs one vote less. Without that term the radius overclaims. Classes
-    without votes count. The closed ball of radius k/q on the grid keeps the class.
+    A is the most voted class, the one with the lowest index on ties. k is the minimum over all other classes B of
+    ⌊(n_A − n_B − [B < A]) / 2⌋. The term [B < A] is the tie rule: a class with a lower index than A needs only to reach
+    A's votes to win, so it needs one vote less. Without that term the radius would be too large. Classes without votes
+    take part in the minimum. The class is constant on the closed l1 ball of radius k/q on the grid.
 
-    votes_NK: counts over all L bases. Returns (A_N, k_N), int64.
-    Raises ValueError when there are fewer than two classes.
+    Source: Levine & Feizi 2021, corollary 1, with the tie rule of appendix B.
+
+    votes_NK: how many of all L splits voted for each class.
+    Returns A_N and k_N as int64. Raises ValueError when there are fewer than two classes.
     """
     classes = votes_NK.shape[1]
     if classes < 2:
@@ -32,30 +65,3 @@ def deterministic_l1_steps(votes_NK: IntArray) -> tuple[IntArray, IntArray]:
     steps_NK = (top_votes_N1 - votes_NK - (class_K < top_N[:, None])) // 2
     np.put_along_axis(steps_NK, top_N[:, None], np.iinfo(np.int64).max, axis=1)
     return top_N, steps_NK.min(axis=1)
-
-
-class DeterministicL1(Certificate):
-    """DSSN's certificate: exact, no sampling and no abstention, for images on the grid {0, 1/q, …, 1}^d."""
-
-    name = "dssn"
-    norms: ClassVar[tuple[Norm, ...]] = ("l1",)
-    ball = "closed"
-    threat_models: ClassVar = {"deterministic-splitting": GRID}
-    condition = "splitting noise with one base shared by all coordinates, and the votes of all its L bases"
-    source = "Levine & Feizi 2021, corollary 1 and appendix B"
-
-    def _certify(
-        self,
-        selection_NK: IntArray,
-        estimation_NK: IntArray,
-        measure: "MeasureSpec",
-        failure_probability: float | None,
-        procedure: Procedure,
-        images: ImageFacts,
-    ) -> Verdicts:
-        if images.q is None:
-            raise ValueError("certificate dssn needs images on a grid k/q: inputs that lie on no grid have none")
-        if (totals := estimation_NK.sum(axis=1)).size and totals[0] != measure.levels:
-            raise ValueError(f"DSSN needs the votes of all {measure.levels} bases, got {totals[0]}")
-        top_N, steps_N = deterministic_l1_steps(estimation_NK)
-        return Verdicts(top_N, np.zeros(len(top_N), dtype=np.bool_), floor_quotient(steps_N, images.q))

@@ -1,4 +1,7 @@
-"""Metrics of a certified test set. An abstention counts as wrong. Shapes: M models, T radii to ask for."""
+"""Metrics of a certified test set: certified accuracy and its curve, average certified radius, envelope.
+
+An abstention counts as wrong in every metric. Shapes: M models or curve corners, T radii to evaluate.
+"""
 
 import math
 from dataclasses import dataclass
@@ -13,15 +16,18 @@ from rsbench.theory.rounding import floor_to_float
 
 Ball = Literal["open", "closed"]
 
-# Every float is a whole multiple of 2 to the power of minus this.
-_SMALLEST_BITS = 1074
+# Every float64 is an integer multiple of 2 to the power of minus this.
+_FLOAT_BITS = 1074
 
 
 def certified_accuracy(radii: FloatArray, images: int, threshold: npt.ArrayLike, ball: Ball) -> FloatArray:
-    """Share of all images that are correct and certified at each threshold (Cohen et al. 2019, §4).
+    """Return the share of images that are classified correctly and certified at each threshold.
 
-    radii: the radii of the images classified correctly, in ascending order. images: how many were tried, correct or
-    not. threshold: radii to ask for, any shape. An open ball needs radius > r, a closed one radius ≥ r.
+    Source: Cohen et al. 2019, section 4.
+
+    radii: the radii of the correctly classified images, in ascending order.
+    images: how many images were certified in total, correct or not.
+    threshold: the radii to evaluate, any shape. An open ball needs radius > threshold, a closed one radius ≥ threshold.
     """
     side: Literal["left", "right"] = "right" if ball == "open" else "left"
     certified = len(radii) - np.searchsorted(radii, np.asarray(threshold, dtype=np.float64), side=side)
@@ -29,54 +35,66 @@ def certified_accuracy(radii: FloatArray, images: int, threshold: npt.ArrayLike,
 
 
 def certified_counts(steps: StepCurve, threshold: npt.ArrayLike, ball: Ball) -> IntArray:
-    """How many images are correct and certified at each threshold, of a curve's distinct radii and their counts."""
+    """Return how many images are correct and certified at each threshold, given the curve's distinct radii and counts.
+
+    The arguments `threshold` and `ball` are those of `certified_accuracy`.
+    """
     side: Literal["left", "right"] = "right" if ball == "open" else "left"
-    below_M = np.concatenate([[0], np.cumsum(steps.count_M)])
+    count_below_M = np.concatenate([[0], np.cumsum(steps.count_M)])
     first = np.searchsorted(steps.radius_M, np.asarray(threshold, dtype=np.float64), side=side)
-    return np.asarray(below_M[-1] - below_M[first], dtype=np.int64)
+    return np.asarray(count_below_M[-1] - count_below_M[first], dtype=np.int64)
 
 
 def certified_curve(radii: FloatArray, images: int, ball: Ball) -> tuple[FloatArray, FloatArray]:
-    """Where the certified accuracy falls, and its value there: the whole curve, exactly.
+    """Return the corners of the certified-accuracy curve: a step function, represented exactly.
 
-    Returns the distinct radii from 0 on, ascending, and the certified accuracy at each. The curve is constant between
-    them: of open balls it falls at a radius and keeps that value up to the next, of closed ones it has a radius's value
-    from just above the one before.
+    Returns the distinct radii from 0 on, ascending, and the certified accuracy at each. Between them the curve is
+    constant. For an open ball, the value at a corner holds up to (not including) the next one; for a closed ball, it
+    holds from just above the previous corner.
+
+    The arguments are those of `certified_accuracy`.
     """
     corners = np.unique(np.concatenate([[0.0], radii]))
     return corners, certified_accuracy(radii, images, corners, ball)
 
 
 def average_certified_radius(radii: FloatArray, images: int) -> float:
-    """Mean over all images of radius·[correct] (Zhai et al. 2020): the area under the certified-accuracy curve.
+    """Return the average certified radius (ACR): the mean of radius·[correct] over all images.
 
-    The sum is exact, and the mean rounded down. Infinite where one radius is.
+    It is the area under the certified-accuracy curve. The sum is exact and the mean rounded down. It is infinite if
+    one of the radii is. Source: Zhai et al. 2020.
+
+    radii: the radii of the correctly classified images, in any order. images: how many images were certified in total.
     """
     if np.isinf(radii).any():
         return math.inf
-    # Whole multiples of the smallest float: adding these is a hundred times faster than adding fractions.
+    # Sum integer multiples of the smallest float: a hundred times faster than adding fractions.
     total = 0
     for radius, count in zip(*(column.tolist() for column in np.unique(radii, return_counts=True)), strict=True):
         numerator, denominator = radius.as_integer_ratio()
-        total += count * numerator << _SMALLEST_BITS - denominator.bit_length() + 1
-    return floor_to_float(Fraction(total, images << _SMALLEST_BITS))
+        total += count * numerator << _FLOAT_BITS - denominator.bit_length() + 1
+    return floor_to_float(Fraction(total, images << _FLOAT_BITS))
 
 
 @dataclass(frozen=True, eq=False)
 class Envelope:
-    """The best certified accuracy at each radius over several models, and which model has it.
+    """The best certified accuracy at each radius over several models.
 
-    Selected on the very images that it is measured on: exploratory, and biased upwards.
+    The best model is selected on the images that the accuracy is measured on, so the values are biased upwards and
+    exploratory.
     """
 
     accuracy_T: FloatArray
+    """The largest certified accuracy at each radius."""
+
     model_T: IntArray
+    """Index of the model that attains it; the first one on ties."""
 
 
 def envelope(accuracy_MT: FloatArray) -> Envelope:
-    """The upper envelope over models, such as those of a sweep over σ; the first of equals is named.
+    """Return the upper envelope of the curves of M models, such as those of a sweep over σ.
 
-    Raises ValueError when there is no model.
+    accuracy_MT: certified accuracy of each model at T common radii. Raises ValueError when there is no model.
     """
     if len(accuracy_MT) == 0:
         raise ValueError("an envelope needs at least one model")

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsbench.records import DatasetInfo, FloatArray, ImageColumns, IntArray, NewCurve, Standing, Votes
-from rsbench.specs import MeasureSpec
+from rsbench.specs import MeasureSpec, Procedure
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
-from rsbench.theory.confidence_procedures import Procedure
 from rsbench.theory.metrics import average_certified_radius
 from rsbench.votes_format import decode_votes
 

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from rsbench.records import FloatArray, IntArray
-from rsbench.specs import MeasureSpec
+from rsbench.specs import PROCEDURES, MeasureSpec
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
 from rsbench.theory.confidence import clopper_pearson_lower, clopper_pearson_upper
-from rsbench.theory.confidence_procedures import PROCEDURES
-from rsbench.theory.sequential import time_uniform_lower
+from rsbench.theory.confidence_extensions import time_uniform_lower
 
 N, K, D = 1_000_000, 10, 64
 SAMPLES = 100_000

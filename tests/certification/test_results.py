@@ -66,7 +66,7 @@ def test_votes_that_were_not_asked_for_are_refused(changes: dict[str, Any], comp
 
 
 def test_votes_for_classes_that_the_data_set_has_not_are_refused() -> None:
-    with pytest.raises(ValueError, match="votes of 4 classes, and the data set has 10"):
+    with pytest.raises(ValueError, match="the votes are of 4 classes, but the dataset has 10"):
         certify_chunks(spec(), replace(INFO, classes=10), LABELS_N, [COUNTED])
 
 

@@ -135,20 +135,23 @@ def test_every_file_below_a_folder_is_a_run(tmp_path: Path) -> None:
         ({"labels": LABELS[:0]}, "labels must hold one class an image, got the shape (0,)"),
         ({"labels": np.array([3, 8, 10, 0])}, "labels has 10, outside 0..9 of cifar10"),
         ({"labels": LABELS[:3]}, "4 rows of votes and 3 labels"),
-        ({"votes": VOTES[:, :9]}, "votes of 9 classes, and the data set has 10"),
+        ({"votes": VOTES[:, :9]}, "the votes are of 9 classes, but the dataset has 10"),
         ({"votes": -VOTES}, "votes must not be negative, got -1000"),
         ({"votes": VOTES / 2}, "votes must hold whole numbers, got float64"),
-        ({"votes": VOTES * [[1], [1], [2], [1]]}, "every image needs the same number of votes, got 1000 to 2000"),
+        (
+            {"votes": VOTES * [[1], [1], [2], [1]]},
+            "every image needs the same number of votes, at least 1, got 1000 to 2000",
+        ),
         ({"votes": None}, "either votes or lower_bounds, and it holds alpha, labels, selection, sigma"),
         ({"lower_bounds": np.ones(4)}, "either votes or lower_bounds"),
         ({"selection": None}, "add selection (N×K) or predicted (N), from other votes"),
         ({"selection": SELECTION[:, :5]}, "selection has the shape (4, 5), votes (4, 10)"),
-        ({"selection": SELECTION * 0}, "selection: every image needs the same number of votes, got 0 to 0"),
+        ({"selection": SELECTION * 0}, "selection: every image needs the same number of votes, at least 1, got 0 to 0"),
         ({"predicted": LABELS}, "predicted is not the class that selection selects"),
         ({"selection": None, "predicted": -LABELS}, "predicted has -3, outside 0..9 of cifar10"),
         ({"selection": None, "predicted": LABELS[:3]}, "predicted must hold one number for each of the 4 labels"),
         ({"n0": 64}, "the selection votes sum to 100, and n0 = 64 were drawn"),
-        ({"n": 2000}, "the votes sum to 1000, and n = 2000 were drawn"),
+        ({"n": 2000}, "the votes of an image sum to 1000, but n = 2000 was given"),
         ({"n": 1000.5}, "n must be one whole number"),
         ({"sigma": None}, "σ must be a positive number, got None: give --sigma"),
         ({"sigma": -1.0}, "σ must be a positive number, got -1.0"),
@@ -186,7 +189,7 @@ def test_contradictions_with_the_options_are_refused(tmp_path: Path) -> None:
     file = votes_file(tmp_path)
     assert "sigma is 0.5 in the file and 0.25 by --sigma" in refusal(file, sigma=0.25)
     assert "alpha is 0.001 in the file and 0.01 by --alpha" in refusal(file, failure_probability=0.01)
-    assert "the votes sum to 1000, and n = 10 were drawn" in refusal(file, n_estimate=10)
+    assert "the votes of an image sum to 1000, but n = 10 was given" in refusal(file, n_estimate=10)
     assert "certificate dssn counts votes" in refusal(bounds_file(tmp_path), method="dssn")
 
 

@@ -14,11 +14,10 @@ from rsbench.jobs.recertify import Recertified, recertify_runs
 from rsbench.records import ImageColumns, NewCurve, RunRecord
 from rsbench.report.leaderboard import leaderboard
 from rsbench.report.recertification import checked_question, recertifiable
-from rsbench.specs import MeasureSpec, SampleBudget
+from rsbench.specs import MeasureSpec, Procedure, SampleBudget
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
-from rsbench.theory.confidence_procedures import Procedure
 from rsbench.theory.recertification import Question, recertify, votes_of
 from rsbench.votes_format import encode_votes
 from tests.fixtures.results import DIGITS, PROVENANCE, certification_of, write_run

@@ -17,14 +17,13 @@ import numpy as np
 import pytest
 
 from rsbench.records import FloatArray
-from rsbench.theory.box_image_l1 import smallest_overlap
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts, SampledCertificate
 from rsbench.theory.confidence import clopper_pearson_lower, clopper_pearson_upper
+from rsbench.theory.confidence_extensions import randomized_lower, time_uniform_lower
+from rsbench.theory.gaussian_l2 import renyi_divergence
 from rsbench.theory.probability_bounds import ProbabilityBounds
-from rsbench.theory.randomized import randomized_lower
-from rsbench.theory.renyi_l2 import renyi_divergence
-from rsbench.theory.sequential import time_uniform_lower
+from rsbench.theory.uniform_l1 import smallest_overlap
 
 # A number of mpmath, which has no type stubs.
 Real = Any

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from rsbench.families import FAMILIES
 from rsbench.methods import METHODS, measure_for
 from rsbench.records import BoolArray, FloatArray, IntArray
-from rsbench.specs import MeasureSpec
+from rsbench.specs import MeasureSpec, Procedure
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts, SampledCertificate, ThreatModel, Verdicts, check_votes
-from rsbench.theory.confidence_procedures import Procedure
 from rsbench.theory.probability_bounds import ProbabilityBounds
 
 SPLITS = 220
@@ -410,7 +409,7 @@ def test_caps_that_no_pixel_has_are_refused(cap: float) -> None:
 def test_votes_are_checked_against_what_was_drawn_and_who_can_win() -> None:
     check_votes(votes(200), n=SPLITS, classes=4)
     check_votes(np.zeros((0, 4), dtype=np.int64), n=SPLITS, classes=4)
-    with pytest.raises(ValueError, match="votes of 4 classes, and the data set has 10"):
+    with pytest.raises(ValueError, match="the votes are of 4 classes, but the dataset has 10"):
         check_votes(votes(200), classes=10)
-    with pytest.raises(ValueError, match="sum to 220, and n = 100"):
+    with pytest.raises(ValueError, match="sum to 220, but n = 100"):
         check_votes(votes(200), n=100)

@@ -16,13 +16,12 @@ import numpy.typing as npt
 import pytest
 
 from rsbench.records import BoolArray, FloatArray, IntArray
-from rsbench.specs import MeasureSpec
+from rsbench.specs import MeasureSpec, Procedure
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import Verdicts
 from rsbench.theory.confidence import clopper_pearson_lower, clopper_pearson_upper
-from rsbench.theory.confidence_procedures import Procedure, bounds_of_votes
-from rsbench.theory.randomized import randomized_lower
-from rsbench.theory.sequential import time_uniform_lower
+from rsbench.theory.confidence_extensions import randomized_lower, time_uniform_lower
+from rsbench.theory.probability_bounds import bounds_of_votes
 
 ALPHA = 0.05
 MEASURE = MeasureSpec(family="uniform", sigma=0.25)

@@ -52,7 +52,7 @@ def test_needs_a_grid() -> None:
 
 
 def test_needs_the_votes_of_every_base() -> None:
-    with pytest.raises(ValueError, match="all 5 bases, got 4"):
+    with pytest.raises(ValueError, match="all 5 splits, got 4 votes"):
         CERTIFICATES["dssn"].certify(
             np.zeros((1, 2), dtype=np.int64), np.array([[4, 0]]), measure(5), images=ImageFacts(q=4)
         )

@@ -21,11 +21,11 @@ from scipy.special import ndtr, ndtri
 from rsbench.records import FloatArray, IntArray
 from rsbench.smoothing.additive import GridUniformSmoothing, UniformSmoothing
 from rsbench.smoothing.splitting import GridSplittingSmoothing, SplittingSmoothing
-from rsbench.theory.box_image_l1 import smallest_overlap
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import SampledCertificate
 from rsbench.theory.deterministic_l1 import deterministic_l1_steps
 from rsbench.theory.probability_bounds import ProbabilityBounds
+from rsbench.theory.uniform_l1 import smallest_overlap
 from tests.fixtures.attacks import (
     JUST_MORE,
     SCHEMES,

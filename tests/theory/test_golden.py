@@ -25,19 +25,18 @@ from rsbench.theory.accuracy_bounds import (
     simultaneous_certified_lower,
     wrong_certificates_quantile,
 )
-from rsbench.theory.box_image_l1 import smallest_overlap
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts, SampledCertificate
 from rsbench.theory.confidence import clopper_pearson_lower, clopper_pearson_upper, hoeffding_width
+from rsbench.theory.confidence_extensions import randomized_lower, time_uniform_lower
 from rsbench.theory.deterministic_l1 import deterministic_l1_steps
+from rsbench.theory.gaussian_l2 import renyi_divergence
 from rsbench.theory.memory import CertificateMemory
 from rsbench.theory.metrics import average_certified_radius, certified_accuracy
 from rsbench.theory.prediction import predict, two_sided_coin_test
 from rsbench.theory.probability_bounds import ProbabilityBounds
-from rsbench.theory.randomized import randomized_lower
-from rsbench.theory.renyi_l2 import renyi_divergence
 from rsbench.theory.rounding import ceil_to_float, floor_to_float
-from rsbench.theory.sequential import time_uniform_lower
+from rsbench.theory.uniform_l1 import smallest_overlap
 from tests.fixtures.enumerated import numbered_copies
 
 Inputs = dict[str, Any]

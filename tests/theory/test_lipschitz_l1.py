@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rsbench.records import FloatArray, IntArray
 from rsbench.smoothing.splitting import SplittingSmoothing
-from rsbench.theory.lipschitz_l1 import LipschitzL1, lipschitz_l1_radius
 from rsbench.theory.probability_bounds import ProbabilityBounds
+from rsbench.theory.uniform_l1 import LipschitzL1, lipschitz_l1_radius
 from tests.fixtures.draws import Draw
 from tests.fixtures.grids import distances, grid_points
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from rsbench.records import IntArray
-from rsbench.theory.confidence import tail_slack
+from rsbench.theory.confidence import tail_error
 from rsbench.theory.prediction import predict, two_sided_coin_test
 
 
@@ -43,8 +43,8 @@ def test_p_values_are_those_of_scipy(total: int) -> None:
     measured = two_sided_coin_test(larger, total - larger)
     oracle = np.array([binomtest(int(a), total).pvalue for a in larger])
     # Either may be off by the rounding of a tail, and ours is raised by as much; below 1e-300 all is underflow.
-    assert (np.abs(measured - oracle) <= 3.0 * tail_slack(total, measured) * measured + 1e-300).all()
-    assert tail_slack(total, 1e-300).max() < 1e-9
+    assert (np.abs(measured - oracle) <= 3.0 * tail_error(total, measured) * measured + 1e-300).all()
+    assert tail_error(total, 1e-300).max() < 1e-9
 
 
 def test_p_values_are_never_below_the_exact_rational_and_hardly_above() -> None:
@@ -55,7 +55,7 @@ def test_p_values_are_never_below_the_exact_rational_and_hardly_above() -> None:
         exact = exact_p_value(a, b)
         assert exact <= Fraction(p_value)
         # It is raised by what the tail may be off, and the tail may have been off by as much.
-        loose = 2.0 * float(tail_slack(a + b, p_value))
+        loose = 2.0 * float(tail_error(a + b, p_value))
         assert p_value <= float(exact) * (1.0 + loose) + 1e-300
 
 
@@ -156,5 +156,5 @@ def test_votes_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("votes", [[[3, -1]], [[3, 1], [0, 0]]])
 def test_impossible_votes_are_refused(votes: list[list[int]]) -> None:
-    with pytest.raises(ValueError, match="must not be negative, and every image needs one"):
+    with pytest.raises(ValueError, match="must not be negative, and every image needs at least one vote"):
         predict(np.array(votes), 0.05)

@@ -8,10 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rsbench.records import FloatArray, IntArray
-from rsbench.specs import MeasureSpec
+from rsbench.specs import MeasureSpec, Procedure
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts, SampledCertificate
-from rsbench.theory.confidence_procedures import Procedure
 from rsbench.theory.deterministic_l1 import deterministic_l1_steps
 from rsbench.theory.probability_bounds import ProbabilityBounds
 

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsbench.theory.rounding import floor_decimal, floor_to_float, inward, radius_threshold
+from rsbench.theory.rounding import floor_decimal, floor_to_float, lower_by_ulps, radius_threshold
 
 
 @given(st.floats(min_value=1e-300, max_value=1e300))
 def test_inward_lowers_every_positive_value_by_less_than_2_to_the_minus_47(value: float) -> None:
-    lowered = float(inward(value))
+    lowered = float(lower_by_ulps(value))
     assert lowered < value
     assert lowered > value * (1 - 2.0**-47)
 
 
 def test_inward_keeps_zero_and_the_shape() -> None:
-    lowered = inward(np.array([[0.0, 1.0], [2.0, 3.0]]))
+    lowered = lower_by_ulps(np.array([[0.0, 1.0], [2.0, 3.0]]))
     assert lowered.shape == (2, 2)
     assert lowered.dtype == np.float64
     assert lowered[0, 0] == 0.0
