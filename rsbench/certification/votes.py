@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from rsbench.certification.plan import batches_of, spec_prefixes
 from rsbench.certification.rows import RowPlan
 from rsbench.certification.work import CertificationWork
-from rsbench.data.dataset import Pixels
-from rsbench.data.unit import unit_images
+from rsbench.data.dataset import Pixels, unit_images
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.models.arithmetic import Arithmetic
 from rsbench.models.device import describe_device, prepare_device

@@ -75,15 +75,15 @@ def bench(
     from rsbench.data.registry import load_dataset
     from rsbench.jobs.bench import choose_subject, duration, measure_speed
     from rsbench.jobs.bench_results import keep_result
-    from rsbench.jobs.checkpoints import Foreign
+    from rsbench.jobs.checkpoints import CheckpointDescription
     from rsbench.jobs.planning import CertifyOptions, plan_run
     from rsbench.jobs.settings import compare_settings
     from rsbench.store.store import Store
 
     named = None if dataset is None else load_dataset(dataset, data_root)
-    foreign = Foreign(method=method, sigma=sigma, architecture=architecture)
+    description = CheckpointDescription(method=method, sigma=sigma, architecture=architecture)
     with Store.look_into(o.database(db)) as store:
-        found, data = choose_subject(store, o.home(), named, foreign, checkpoint)
+        found, data = choose_subject(store, o.home(), named, description, checkpoint)
     chosen_device = o.device_name(device)
     options = CertifyOptions(
         images=images,

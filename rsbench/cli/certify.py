@@ -84,14 +84,14 @@ def certify(
     # torch and Ray take seconds to import: bad input is told first.
     from rsbench.data.registry import load_dataset
     from rsbench.jobs.certify import run_certification
-    from rsbench.jobs.checkpoints import Foreign
+    from rsbench.jobs.checkpoints import CheckpointDescription
     from rsbench.jobs.estimate import estimate_runs
     from rsbench.jobs.planning import CertifyOptions, choose_checkpoints, plan_run
     from rsbench.jobs.preflight import check_above_chance
     from rsbench.store.store import Store
 
     data = load_dataset(chosen_dataset, settings.path("data_root", data_root))
-    foreign = Foreign(
+    description = CheckpointDescription(
         method=method_name,
         sigma=settings.maybe("sigma", sigma, float),
         architecture=settings.maybe("architecture", architecture, str),
@@ -117,7 +117,7 @@ def certify(
     # Whatever is refused is refused before a database is made.
     with Store.look_into(location) as store:
         name = settings.maybe("checkpoint", checkpoint, str)
-        chosen = choose_checkpoints(store, o.home(), data, foreign, checkpoint=name)
+        chosen = choose_checkpoints(store, o.home(), data, description, checkpoint=name)
         planned = [plan_run(found, path, data, options) for found, path in chosen]
         if dry_run:
             estimate = estimate_runs(store, o.home(), data, planned, workers=worker_count, say=say)

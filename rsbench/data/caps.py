@@ -1,4 +1,4 @@
-"""How far each pixel of an image can move within [0,1]: its cap max(x, 1−x). Without torch, for a calculator."""
+"""The cap max(x, 1−x) of each pixel of an image file: how far the pixel can move within [0,1]."""
 
 from pathlib import Path
 
@@ -10,10 +10,11 @@ from rsbench.records import FloatArray
 
 
 def caps_of_file(file: Path, q: int = 255) -> FloatArray:
-    """The caps of all values of one image, flattened: a picture in grey or RGB, or a .npy array.
+    """The caps of all values of an image, flattened. The file is a picture in grey or RGB, or a .npy array.
 
-    The image must be as the network sees it, resized and cropped. Whole numbers are k of k/q, others lie in [0,1].
-    Raises DataError when the file cannot be read, or a value is out of range.
+    The image must be as the network sees it, resized and cropped. An integer k stands for the pixel k/q, a float for
+    itself.
+    Raises DataError when the file cannot be read, or a pixel lies outside [0,1].
     """
     try:
         values = np.load(file, allow_pickle=False) if file.suffix == ".npy" else _picture(file)
@@ -23,8 +24,8 @@ def caps_of_file(file: Path, q: int = 255) -> FloatArray:
         raise DataError(f"{file}: an image must be a non-empty array of numbers")
     unit = values / q if values.dtype.kind in "ui" else values
     if not ((unit >= 0.0) & (unit <= 1.0)).all():
-        told = f"whole numbers in 0..{q}" if values.dtype.kind in "ui" else "numbers in [0,1]"
-        raise DataError(f"{file}: pixels must be {told}, got {values.min()} to {values.max()}")
+        expected = f"whole numbers in 0..{q}" if values.dtype.kind in "ui" else "numbers in [0,1]"
+        raise DataError(f"{file}: pixels must be {expected}, got {values.min()} to {values.max()}")
     x_D = unit.astype(np.float64).ravel()
     return np.maximum(x_D, 1.0 - x_D)
 

@@ -1,4 +1,4 @@
-"""The ImageNet-1k validation photographs, from the usual folder tree `val/<wnid>/*.JPEG`."""
+"""The validation photographs of ImageNet-1k, in the usual folder tree `val/<wnid>/*.JPEG`."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from torchvision.transforms.functional import center_crop, resize
 
-from rsbench.data.dataset import ImageDataset, Pixels
+from rsbench.data.dataset import IMAGENET_NORMALISATION, ImageDataset, Pixels
 from rsbench.errors import DataError
 from rsbench.records import DatasetInfo
 
@@ -24,13 +24,14 @@ class ImageNet(ImageDataset):
     """Photographs resized to a short side of 256 (bilinear, antialiased) and centre-cropped to 224, pixels k/255.
 
     The class of a photograph is the rank of its folder among the thousand sorted folders. The fingerprint covers the
-    files' names and bytes and the preprocessing, so it reads the whole tree once.
+    names and bytes of all files and the preprocessing, so the whole tree is read once.
     """
 
     default_images = "every:100"
     default_n = 100_000
     default_architecture = "resnet50"
-    normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    normalisation = IMAGENET_NORMALISATION
+    published_normalisation = IMAGENET_NORMALISATION
 
     def __init__(self, root: Path) -> None:
         photographs = _photographs_by_class(root / "val")
@@ -51,19 +52,19 @@ class ImageNet(ImageDataset):
 
 def _photographs_by_class(val: Path) -> list[list[Path]]:
     if not val.is_dir():
-        raise DataError(f"no folder {val}: give the folder that holds val/<wnid>/*.JPEG with --data-root")
+        raise DataError(f"there is no folder {val}: name the folder that holds val/<wnid>/*.JPEG with --data-root")
     folders = sorted(f for f in val.iterdir() if f.is_dir())
     if len(folders) != CLASSES:
         raise DataError(
-            f"{val} has {len(folders)} class folders where ImageNet has {CLASSES}: labels are the rank of a folder "
-            "among all of them, so an incomplete tree would give wrong ones; complete it"
+            f"{val} has {len(folders)} class folders where ImageNet has {CLASSES}: the label of a class is the rank of "
+            "its folder, so labels would be wrong; add the missing folders or remove the others"
         )
     photographs = [sorted(f for f in folder.iterdir() if f.suffix.lower() in _SUFFIXES) for folder in folders]
     empty = [folder.name for folder, files in zip(folders, photographs, strict=True) if not files]
     if empty:
         raise DataError(
-            f"{len(empty)} of the {CLASSES} class folders in {val} hold no photograph ({empty[0]} is the first): "
-            "complete the tree"
+            f"{len(empty)} of the {CLASSES} class folders in {val} hold no photograph (the first is {empty[0]}): "
+            "add the missing files"
         )
     return photographs
 
@@ -83,13 +84,13 @@ def _decode(file: Path) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(file) as photograph:
             if photograph.mode.startswith(("I", "F")):
-                # Pillow would cut every value at 255.
-                raise ValueError(f"its mode {photograph.mode} has more than 8 bits a value, of which no scale is known")
+                # Pillow would clip every value at 255.
+                raise ValueError(f"its mode {photograph.mode} has more than 8 bits per value")
             image = photograph.convert("RGB")
-    # A damaged header can promise more pixels than Pillow believes.
+    # A damaged header can announce an enormous image.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{file} cannot be decoded ({error}): replace the file by a whole one in 8-bit grey or RGB"
+            f"{file} cannot be decoded ({error}): replace it with an intact file in 8-bit grey or RGB"
         ) from error
     crop = center_crop(resize(image, [RESIZE]), [CROP])
     return np.asarray(crop, dtype=np.uint8).transpose(2, 0, 1)

@@ -14,17 +14,17 @@ import torch
 
 from rsbench.certification.plan import cut
 from rsbench.certification.work import CertificationWork
-from rsbench.data.dataset import ImageDataset
-from rsbench.data.random_images import RandomImages
+from rsbench.data.dataset import ImageDataset, RandomImages
 from rsbench.errors import UsageError
 from rsbench.jobs.batches import batches, votes
-from rsbench.jobs.checkpoints import Foreign, check_described, foreign_header
+from rsbench.jobs.checkpoints import CheckpointDescription, check_described, external_header
 from rsbench.jobs.planning import choose_checkpoints, named_checkpoint
 from rsbench.jobs.stages import Stages
 from rsbench.jobs.watcher import Watcher
-from rsbench.models.architectures import Normalized, architecture_named, build_backbone
+from rsbench.models.architectures import architecture_named, build_backbone
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.device import describe_device
+from rsbench.models.networks import Normalized
 from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
 
@@ -66,20 +66,20 @@ class Duration:
 
 
 def choose_subject(
-    store: Store, home: Path, dataset: ImageDataset | None, foreign: Foreign, checkpoint: str | None
+    store: Store, home: Path, dataset: ImageDataset | None, description: CheckpointDescription, checkpoint: str | None
 ) -> tuple[Checkpoint, ImageDataset]:
     """What to measure: a checkpoint, untrained unless one is named, and its images, random ones without a data set.
 
     Raises UsageError or CheckpointError as certification does.
     """
-    usual = dataset or _usual_images(foreign.architecture or "mlp")
+    usual = dataset or _usual_images(description.architecture or "mlp")
     if checkpoint is None:
-        return _untrained(usual, foreign), usual
+        return _untrained(usual, description), usual
     if dataset is not None:
-        ((found, _),) = choose_checkpoints(store, home, dataset, foreign, checkpoint=checkpoint)
+        ((found, _),) = choose_checkpoints(store, home, dataset, description, checkpoint=checkpoint)
         return found, dataset
-    found, _ = named_checkpoint(store, home, usual, foreign, checkpoint)
-    check_described(found, foreign)
+    found, _ = named_checkpoint(store, home, usual, description, checkpoint)
+    check_described(found, description)
     return found, RandomImages(found.header.classes, found.header.shape, found.header.architecture)
 
 
@@ -185,10 +185,12 @@ def _usual_images(architecture: str) -> RandomImages:
     return RandomImages(usual.usual_classes, usual.usual_shape, architecture)
 
 
-def _untrained(dataset: ImageDataset, foreign: Foreign) -> Checkpoint:
-    sigma = 0.5 if foreign.sigma is None else foreign.sigma
-    described = Foreign(foreign.method or "cohen", sigma, foreign.architecture, foreign.offsets_seed)
-    header = foreign_header("an untrained network", dataset, described)
+def _untrained(dataset: ImageDataset, description: CheckpointDescription) -> Checkpoint:
+    sigma = 0.5 if description.sigma is None else description.sigma
+    described = CheckpointDescription(
+        description.method or "cohen", sigma, description.architecture, description.offsets_seed
+    )
+    header = external_header("an untrained network", dataset, described)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         backbone = build_backbone(header.architecture, header.classes, header.shape)

@@ -1,4 +1,4 @@
-"""Checkpoint files: where they lie, how a foreign one gets a header, and whether one suits a data set."""
+"""Checkpoint files: where they lie, how an external one gets a header, and whether one suits a data set."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,8 @@ from rsbench.store.store import Store
 
 
 @dataclass(frozen=True)
-class Foreign:
-    """What the user says of a checkpoint that does not say it itself."""
+class CheckpointDescription:
+    """What the user says about a checkpoint. None: nothing."""
 
     method: str | None = None
     sigma: float | None = None
@@ -42,7 +42,7 @@ def save_checkpoint(checkpoint: Checkpoint, home: Path) -> Path:
     return target
 
 
-def find_file(sha256: str, recorded: str, home: Path) -> Path | None:
+def find_checkpoint_file(sha256: str, recorded: str, home: Path) -> Path | None:
     """The file of a known checkpoint: in this home, or where it was last seen; None when it is gone."""
     for candidate in (home / "checkpoints" / f"{sha256}.safetensors", Path(recorded)):
         if candidate.is_file():
@@ -50,9 +50,9 @@ def find_file(sha256: str, recorded: str, home: Path) -> Path | None:
     return None
 
 
-def load_known(record: CheckpointRecord, home: Path) -> Checkpoint:
+def load_registered(record: CheckpointRecord, home: Path) -> Checkpoint:
     """A checkpoint that the store knows. Raises CheckpointError when its file is gone or was changed."""
-    file = find_file(record.sha256, record.path, home)
+    file = find_checkpoint_file(record.sha256, record.path, home)
     if file is None:
         raise CheckpointError(
             f"checkpoint {record.sha256[:12]} is gone from {record.path}: give its file with --checkpoint"
@@ -64,10 +64,10 @@ def load_known(record: CheckpointRecord, home: Path) -> Checkpoint:
     return checkpoint
 
 
-def load_file(file: Path, dataset: ImageDataset, foreign: Foreign) -> Checkpoint:
-    """A checkpoint from a file, our own or foreign.
+def load_file(file: Path, dataset: ImageDataset, description: CheckpointDescription) -> Checkpoint:
+    """A checkpoint from a file, our own or description.
 
-    Raises CheckpointError when it cannot be read or does not suit the data set, UsageError when a foreign one comes
+    Raises CheckpointError when it cannot be read or does not suit the data set, UsageError when an external one comes
     without method and sigma.
     """
     try:
@@ -77,25 +77,25 @@ def load_file(file: Path, dataset: ImageDataset, foreign: Foreign) -> Checkpoint
     if safetensors_header(content).get("rsbench") is not None:
         checkpoint = Checkpoint.parse(content, str(file))
     else:
-        checkpoint = Checkpoint(content, foreign_header(str(file), dataset, foreign))
+        checkpoint = Checkpoint(content, external_header(str(file), dataset, description))
     # Weights that do not fit are told now, before a run is begun.
     checkpoint.network(torch.device("cpu"))
     return checkpoint
 
 
-def foreign_header(name: str, dataset: ImageDataset, foreign: Foreign) -> CheckpointHeader:
+def external_header(name: str, dataset: ImageDataset, description: CheckpointDescription) -> CheckpointHeader:
     """The header of weights on a data set as the user describes them; `name`: what an error calls them.
 
     Raises UsageError when method or sigma are missing, or anything is unknown.
     """
-    if foreign.method is None or foreign.sigma is None:
+    if description.method is None or description.sigma is None:
         raise UsageError(
             f"{name} does not say what noise it was trained on: name it with --method and --sigma "
             f"(and --architecture, default {dataset.default_architecture})"
         )
-    architecture = foreign.architecture or dataset.default_architecture
+    architecture = description.architecture or dataset.default_architecture
     architecture_named(architecture)
-    method = method_named(foreign.method)
+    method = method_named(description.method)
     mean, std = dataset.normalisation
     return CheckpointHeader(
         architecture=architecture,
@@ -106,11 +106,11 @@ def foreign_header(name: str, dataset: ImageDataset, foreign: Foreign) -> Checkp
         dataset=dataset.info.name,
         dataset_fingerprint=dataset.info.fingerprint,
         method=method.training,
-        measure=measure_for(method, foreign.sigma, q=dataset.info.q, offsets_seed=foreign.offsets_seed or 0),
+        measure=measure_for(method, description.sigma, q=dataset.info.q, offsets_seed=description.offsets_seed or 0),
     )
 
 
-def check_suits(checkpoint: Checkpoint, dataset: ImageDataset, foreign: Foreign) -> None:
+def check_suits(checkpoint: Checkpoint, dataset: ImageDataset, description: CheckpointDescription) -> None:
     """Raises CheckpointError when a checkpoint belongs to another data set, method or sigma than asked for."""
     header, info = checkpoint.header, dataset.info
     name = f"checkpoint {checkpoint.sha256[:12]}"
@@ -119,24 +119,24 @@ def check_suits(checkpoint: Checkpoint, dataset: ImageDataset, foreign: Foreign)
             f"{name} belongs to {header.dataset} ({header.dataset_fingerprint[:12]}), not to {info.name} "
             f"({info.fingerprint[:12]}): give a checkpoint of this data set, or the other --dataset"
         )
-    check_described(checkpoint, foreign)
+    check_described(checkpoint, description)
 
 
-def check_described(checkpoint: Checkpoint, foreign: Foreign) -> None:
+def check_described(checkpoint: Checkpoint, description: CheckpointDescription) -> None:
     """Raises CheckpointError when a checkpoint is not what the user says of it."""
     header, name = checkpoint.header, f"checkpoint {checkpoint.sha256[:12]}"
-    if foreign.architecture is not None and foreign.architecture != header.architecture:
+    if description.architecture is not None and description.architecture != header.architecture:
         raise CheckpointError(
-            f"{name} is a {header.architecture}, not a {foreign.architecture}: leave --architecture out"
+            f"{name} is a {header.architecture}, not a {description.architecture}: leave --architecture out"
         )
-    if foreign.method is not None and method_named(foreign.method).training != header.method:
-        raise CheckpointError(f"{name} was trained by {header.method}, not by {foreign.method}: leave --method out")
-    if foreign.sigma is not None and foreign.sigma != header.measure.sigma:
+    if description.method is not None and method_named(description.method).training != header.method:
+        raise CheckpointError(f"{name} was trained by {header.method}, not by {description.method}: leave --method out")
+    if description.sigma is not None and description.sigma != header.measure.sigma:
         raise CheckpointError(
-            f"{name} was trained at sigma {header.measure.sigma:g}, not at {foreign.sigma:g}: leave --sigma out"
+            f"{name} was trained at sigma {header.measure.sigma:g}, not at {description.sigma:g}: leave --sigma out"
         )
-    if foreign.offsets_seed is not None and foreign.offsets_seed != header.measure.offsets_seed:
+    if description.offsets_seed is not None and description.offsets_seed != header.measure.offsets_seed:
         raise CheckpointError(
-            f"{name} has the offsets seed {header.measure.offsets_seed}, not {foreign.offsets_seed}: leave "
+            f"{name} has the offsets seed {header.measure.offsets_seed}, not {description.offsets_seed}: leave "
             "--offsets-seed out"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import rsbench
 from rsbench.cluster.session import cluster_resources
-from rsbench.data.registry import NAMES, load_dataset
+from rsbench.data.registry import DATASETS, load_dataset
 from rsbench.errors import RsbenchError
 from rsbench.models.device import default_device, describe_device
 from rsbench.store.filesystem import network_type, usable_location
@@ -33,7 +33,7 @@ def examine(location: str, data_root: Path | None) -> Iterator[Finding]:
     yield Finding("device", True, f"{device}: {describe_device(device)}")
     yield _ray()
     yield examine_database(location)
-    for name in NAMES:
+    for name in DATASETS:
         yield _dataset(name, data_root)
 
 

@@ -10,9 +10,9 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import canonical, choose_images
 from rsbench.errors import UsageError
 from rsbench.families import FAMILIES
-from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known
+from rsbench.jobs.checkpoints import CheckpointDescription, check_suits, load_file, load_registered
 from rsbench.methods import Method, measure_for, method_certifying, method_named, training_name
-from rsbench.models.architectures import ARCHITECTURES, architecture_named
+from rsbench.models.architectures import architecture_named
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import DatasetInfo
 from rsbench.smoothing.build import build_measure
@@ -95,7 +95,7 @@ def sample_budget(options: CertifyOptions, dataset: ImageDataset) -> SampleBudge
 
 def batch_size(options: CertifyOptions, architecture: str) -> int:
     """Rows of a batch. Raises UsageError when they are not positive."""
-    usual = ARCHITECTURES[architecture].batch_size(options.device)
+    usual = architecture_named(architecture).batch_size(options.device)
     rows = usual if options.batch_size is None else options.batch_size
     if not 1 <= rows <= _LARGEST_BATCH:
         raise UsageError(f"--batch-size {rows} is out of range: give a number from 1 to {_LARGEST_BATCH:,}")
@@ -118,7 +118,7 @@ def plan_spec(
     budget = None if measure.is_enumerated else sample_budget(options, dataset)
     passes = measure.levels or (budget.n_select + budget.n_estimate if budget else 0)
     rows = batch_size(options, header.architecture)
-    channels_last = ARCHITECTURES[header.architecture].channels_last
+    channels_last = architecture_named(header.architecture).channels_last
     noise_seed = options.noise_seed if options.noise_seed is not None else header.seed or 0
     noise = noise_of(options, measure, info)
     _check_drawn(measure, info, noise)
@@ -216,60 +216,60 @@ def _check_drawn(measure: MeasureSpec, info: DatasetInfo, noise: Noise) -> None:
 
 
 def choose_checkpoints(
-    store: Store, home: Path, dataset: ImageDataset, foreign: Foreign, *, checkpoint: str | None
+    store: Store, home: Path, dataset: ImageDataset, description: CheckpointDescription, *, checkpoint: str | None
 ) -> list[tuple[Checkpoint, str]]:
     """The checkpoints that were asked for, with their paths: a file, a known id, a method's, or all without a run.
 
     Raises UsageError when there is none, CheckpointError when one does not suit.
     """
     if checkpoint is not None:
-        chosen = [named_checkpoint(store, home, dataset, foreign, checkpoint)]
+        chosen = [named_checkpoint(store, home, dataset, description, checkpoint)]
     else:
-        if foreign.architecture is not None:
-            architecture_named(foreign.architecture)
-        trained_for = None if foreign.method is None else method_named(foreign.method).training
+        if description.architecture is not None:
+            architecture_named(description.architecture)
+        trained_for = None if description.method is None else method_named(description.method).training
         records = store.checkpoints(
-            dataset.info.fingerprint, method=trained_for, without_sealed_run=foreign.method is None
+            dataset.info.fingerprint, method=trained_for, without_sealed_run=description.method is None
         )
         records = [
             r
             for r in records
-            if foreign.sigma in (None, r.sigma) and foreign.architecture in (None, r.header.architecture)
+            if description.sigma in (None, r.sigma) and description.architecture in (None, r.header.architecture)
         ]
         if not records:
-            raise UsageError(_nothing_to_certify(store, dataset, foreign))
-        chosen = [(load_known(record, home), record.path) for record in records]
+            raise UsageError(_nothing_to_certify(store, dataset, description))
+        chosen = [(load_registered(record, home), record.path) for record in records]
     for found, _ in chosen:
-        check_suits(found, dataset, foreign)
+        check_suits(found, dataset, description)
     return chosen
 
 
 def named_checkpoint(
-    store: Store, home: Path, dataset: ImageDataset, foreign: Foreign, name: str
+    store: Store, home: Path, dataset: ImageDataset, description: CheckpointDescription, name: str
 ) -> tuple[Checkpoint, str]:
     """The checkpoint of a file, or the known one whose sha256 begins with `name`, and its path.
 
     Raises UsageError when there is none, CheckpointError when it cannot be read.
     """
     if Path(name).is_file():
-        return load_file(Path(name), dataset, foreign), str(Path(name).resolve())
+        return load_file(Path(name), dataset, description), str(Path(name).resolve())
     records = store.checkpoints(sha256_prefix=name) if len(name) >= 4 else []
     if len(records) != 1:
         raise UsageError(f"--checkpoint {name}: no such file, and {len(records)} known checkpoints begin with it")
-    return load_known(records[0], home), records[0].path
+    return load_registered(records[0], home), records[0].path
 
 
-def _nothing_to_certify(store: Store, dataset: ImageDataset, foreign: Foreign) -> str:
+def _nothing_to_certify(store: Store, dataset: ImageDataset, description: CheckpointDescription) -> str:
     name = dataset.info.name
-    method = foreign.method or "dssn"
-    if foreign.method is None and store.checkpoints(dataset.info.fingerprint):
+    method = description.method or "dssn"
+    if description.method is None and store.checkpoints(dataset.info.fingerprint):
         return (
             f"every known checkpoint of {name} has a sealed run: name one with --checkpoint or --method "
             "to certify it again under other options"
         )
-    wanted = f" of {foreign.method}" if foreign.method else ""
-    at = f" at sigma {foreign.sigma:g}" if foreign.sigma is not None else ""
-    network = f" --architecture {foreign.architecture}" if foreign.architecture is not None else ""
+    wanted = f" of {description.method}" if description.method else ""
+    at = f" at sigma {description.sigma:g}" if description.sigma is not None else ""
+    network = f" --architecture {description.architecture}" if description.architecture is not None else ""
     if dataset.training_set() is None:
         return f"no checkpoint{wanted}{at} of {name} is known: give a file with --checkpoint FILE"
     return (

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from scipy.special import bdtrc
 
-from rsbench.data.dataset import ImageDataset
+from rsbench.data.dataset import ImageDataset, unit_images
 from rsbench.data.subset import indices_of
-from rsbench.data.unit import unit_images
 from rsbench.errors import CheckpointError
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import IntArray

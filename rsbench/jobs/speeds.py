@@ -8,7 +8,7 @@ from typing import Literal
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.batches import batches, votes
 from rsbench.jobs.bench_results import BenchResult, last_result
-from rsbench.models.architectures import ARCHITECTURES
+from rsbench.models.architectures import architecture_named
 from rsbench.records import Chunk
 from rsbench.report.commands import arithmetic_options
 from rsbench.specs import CertificationSpec
@@ -52,7 +52,7 @@ def known_speed(
     if speed is not None:
         return KnownSpeed(architecture, "store", speed, f"{architecture}: the newest sealed run of it here")
     words = ["--dataset", dataset.info.name, "--architecture", architecture, "--batch-size", str(spec.batch_size)]
-    usual = ARCHITECTURES[architecture].channels_last == spec.channels_last
+    usual = architecture_named(architecture).channels_last == spec.channels_last
     arithmetic = arithmetic_options(spec.model_copy(update={"mixed_devices": False}))
     words += ["--device", spec.device, *(word for word in arithmetic if not (usual and "channels-last" in word))]
     return KnownSpeed(

@@ -7,21 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from rsbench.cluster.sweep import train_trials
-from rsbench.data.dataset import ImageDataset
-from rsbench.data.pixels import check_pixels
+from rsbench.data.dataset import ImageDataset, check_pixels
 from rsbench.data.subset import canonical, choose_images
 from rsbench.errors import UsageError
 from rsbench.jobs.certify import FinishedRun, run_certification
-from rsbench.jobs.checkpoints import find_file, load_known, save_checkpoint
+from rsbench.jobs.checkpoints import find_checkpoint_file, load_registered, save_checkpoint
 from rsbench.jobs.patience import patiently
 from rsbench.jobs.planning import CertifyOptions, PlannedRun, batch_size, plan_run, plan_spec, sample_budget
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import Method, measure_for, method_named
-from rsbench.models.architectures import build_backbone
+from rsbench.models.architectures import check_architecture
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import EpochRecord
 from rsbench.specs import SweepSpec, TrainingSpec
@@ -78,7 +75,7 @@ def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
     if options.epochs < 1:
         raise UsageError(f"--epochs {options.epochs} trains nothing: give at least 1")
     architecture = options.architecture or dataset.default_architecture
-    _check_architecture(architecture, dataset)
+    check_architecture(architecture, dataset.info.classes, dataset.info.shape)
     batch_size(options.certify, architecture)
     sampled = any(not method_named(name).is_enumerated for name in options.methods)
     images = choose_images(options.certify.images or dataset.default_images, dataset.info.images)
@@ -98,13 +95,6 @@ def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
         # Refuse what cannot be certified before it is trained.
         plan_spec(cell.trial, "", dataset, replace(options.certify, method=cell.method))
     return PlannedSweep(spec, cells, training_data(dataset), options.certify)
-
-
-def _check_architecture(architecture: str, dataset: ImageDataset) -> None:
-    """Raises UsageError when the network is unknown or takes no such images."""
-    # Without memory for weights, and none drawn.
-    with torch.device("meta"):
-        build_backbone(architecture, dataset.info.classes, dataset.info.shape)
 
 
 def _cells(sweep: SweepSpec, dataset: ImageDataset, device: Literal["cpu", "cuda"]) -> tuple[SweepCell, ...]:
@@ -134,7 +124,7 @@ def untrained(store: Store, home: Path, specs: Sequence[TrainingSpec]) -> list[T
     missing = []
     for spec in specs:
         known = store.training(spec.fingerprint())
-        if known is None or find_file(known.checkpoint_sha256, known.checkpoint_path, home) is None:
+        if known is None or find_checkpoint_file(known.checkpoint_sha256, known.checkpoint_path, home) is None:
             missing.append(spec)
     return missing
 
@@ -165,7 +155,7 @@ def planned_runs(
         assert trained is not None  # noqa: S101 - called on trained trials only
         record = store.checkpoints(sha256_prefix=trained.checkpoint_sha256)[0]
         by_method = replace(options, method=cell.method)
-        planned.append(plan_run(load_known(record, home), record.path, dataset, by_method))
+        planned.append(plan_run(load_registered(record, home), record.path, dataset, by_method))
     return planned
 
 

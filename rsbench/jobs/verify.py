@@ -12,7 +12,7 @@ from rsbench.cluster.scheduler import vote_counting
 from rsbench.data.subset import indices_of
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.jobs.batches import batches
-from rsbench.jobs.checkpoints import load_known
+from rsbench.jobs.checkpoints import load_registered
 from rsbench.jobs.images import images_of
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.watcher import Watcher
@@ -104,7 +104,7 @@ def _checkpoint(store: Store, home: Path, spec: CertificationSpec) -> Checkpoint
     records = store.checkpoints(sha256_prefix=spec.checkpoint_sha256)
     if not records:
         raise CheckpointError(f"checkpoint {spec.checkpoint_sha256[:12]} is not known here: certify with its file once")
-    return load_known(records[0], home)
+    return load_registered(records[0], home)
 
 
 def _stored_votes(store: Store, run: RunRecord, chunks: Sequence[Chunk]) -> dict[int, bytes]:

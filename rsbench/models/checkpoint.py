@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from rsbench.errors import CheckpointError
-from rsbench.models.architectures import Normalized, build_backbone
+from rsbench.models.architectures import build_backbone
+from rsbench.models.networks import Normalized
 from rsbench.specs import CheckpointHeader
 
 _HEADER_KEY = "rsbench"

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rsbench.data.dataset import Pixels
-from rsbench.data.unit import unit_images
+from rsbench.data.dataset import Pixels, unit_images
 from rsbench.methods import training_name
-from rsbench.models.architectures import Normalized, build_backbone
+from rsbench.models.architectures import build_backbone
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.device import prepare_device
+from rsbench.models.networks import Normalized
 from rsbench.records import DatasetInfo, EpochRecord, IntArray
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.measure import SmoothingMeasure

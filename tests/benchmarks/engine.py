@@ -19,11 +19,10 @@ from torch import Tensor, nn
 from rsbench.certification.plan import cut
 from rsbench.certification.votes import VoteCounter
 from rsbench.certification.work import CertificationWork
-from rsbench.data.dataset import ImageDataset
-from rsbench.data.digits import load_digits
-from rsbench.data.unit import unit_images
+from rsbench.data.dataset import ImageDataset, unit_images
+from rsbench.data.in_memory import load_digits
 from rsbench.jobs.bench import choose_subject
-from rsbench.jobs.checkpoints import Foreign
+from rsbench.jobs.checkpoints import CheckpointDescription
 from rsbench.jobs.planning import CertifyOptions, plan_run
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import IntArray
@@ -102,9 +101,9 @@ def compare(case: Case) -> tuple[CertificationSpec, int, float, float, float]:
 
 def subject(case: Case) -> tuple[Checkpoint, ImageDataset]:
     """An untrained network and its images."""
-    foreign = Foreign(method="cohen", sigma=SIGMA, architecture=case.architecture)
+    description = CheckpointDescription(method="cohen", sigma=SIGMA, architecture=case.architecture)
     with Store.look_into("no-such-file.db") as store:
-        return choose_subject(store, Path(), case.dataset, foreign, None)
+        return choose_subject(store, Path(), case.dataset, description, None)
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -31,7 +31,7 @@ from rsbench.cluster.scheduler import CountChunks, LoadPixels
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.bench import choose_subject
 from rsbench.jobs.certify import run_certification
-from rsbench.jobs.checkpoints import Foreign
+from rsbench.jobs.checkpoints import CheckpointDescription
 from rsbench.jobs.planning import CertifyOptions, PlannedRun, plan_run
 from rsbench.jobs.watcher import Watcher
 from rsbench.records import Chunk, ChunkVotes, ImageColumns, NewCurve, Provenance
@@ -141,7 +141,7 @@ def planned(images: int, chunk: int) -> tuple[ImageDataset, PlannedRun]:
     """A run with so many images to a chunk."""
     dataset = ManyImages(images)
     with Store.look_into("no-such-file.db") as store:
-        checkpoint, _ = choose_subject(store, Path(), dataset, Foreign(method="cohen", sigma=0.5), None)
+        checkpoint, _ = choose_subject(store, Path(), dataset, CheckpointDescription(method="cohen", sigma=0.5), None)
     plan = plan_run(checkpoint, "", dataset, CertifyOptions(n_select=DRAWN[0], n_estimate=PREFIXES[-1]))
     return dataset, replace(plan, spec=plan.spec.model_copy(update={"chunk_images": chunk}))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rsbench.certification.plan import batches_of, cut
 from rsbench.certification.votes import VoteCounter
 from rsbench.certification.work import CertificationWork
-from rsbench.data.unit import unit_images
+from rsbench.data.dataset import unit_images
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.methods import METHODS
 from rsbench.records import Chunk, IntArray

@@ -50,7 +50,7 @@ from tests.fixtures.trained import store_with
         ("certify --dataset digits --db :memory:", "a database in memory keeps nothing"),
         ("sweep --method ssn --alpha 1", "--alpha 1 is not a failure probability"),
         ("sweep --method ssn --images first:0", "--images first:0: '0' is not a positive whole number"),
-        ("sweep --method ssn --images some", "--images some: no such form or file"),
+        ("sweep --method ssn --images some", "--images some: there is no such form and no such file"),
         ("sweep --method ssn --device tpu", "--device tpu: choose cpu or cuda"),
         ("sweep --method ssn --config missing.toml", "--config missing.toml cannot be read"),
         ("sweep --sigm 1", "No such option: --sigm"),
@@ -61,8 +61,8 @@ from tests.fixtures.trained import store_with
         ("certify --dataset digits --method uniform", "train one with rsbench sweep --method uniform --dataset digits"),
         ("certify --dataset digits --checkpoint nosuch.pt", "--checkpoint nosuch.pt: no such file"),
         ("certify --dataset digits --seed=-1", "--seed -1: give a whole number from 0"),
-        ("certify --dataset imagenet", "no folder data/val: give the folder that holds val/<wnid>/*.JPEG"),
-        ("certify --dataset fashion-mnist", "Fashion-MNIST was not found whole under data/FashionMNIST/raw"),
+        ("certify --dataset imagenet", "there is no folder data/val: name the folder that holds val/<wnid>/*.JPEG"),
+        ("certify --dataset fashion-mnist", "data/FashionMNIST/raw does not hold the four files of Fashion-MNIST"),
         ("certify --dataset digits --db mysql://u:secret@h/d", "mysql is no database for a store"),
         ("leaderboard", "no results yet at"),
         ("leaderboard --json --csv", "--json and --csv exclude each other"),
@@ -144,7 +144,10 @@ def test_pixels_outside_the_unit_cube_are_refused_before_anything_begins(
     np.savez("mine.npz", test_images=images, test_labels=np.arange(9), train_images=images, train_labels=np.arange(9))
     file = save_checkpoint(trained["ssn"], tmp_path)
     line = refused(arguments.format(file=file), capfd)
-    assert "mine.npz: test image 4 has a pixel of 1.25, and pixels must lie in [0,1]: divide all by the largest" in line
+    assert (
+        "mine.npz: test image 4 has a pixel of 1.25, and pixels must lie in [0,1]: divide all images by the largest"
+        in line
+    )
     assert not home.exists()
 
 

@@ -134,7 +134,7 @@ def test_a_home_that_cannot_be_written_costs_the_result_only(home: Path, capfd: 
         ("--checkpoint nosuch", "--checkpoint nosuch: no such file, and 0 known checkpoints begin with it"),
         ("--method nosuch", "unknown method 'nosuch'"),
         ("--sigma 0", "sigma must lie between 1e-6 and 1e6"),
-        ("--images first:501", "--images first:501: the data set has only 500 images"),
+        ("--images first:501", "--images first:501: the dataset has only 500 images"),
         ("--n 9", "--n 9 can certify nothing"),
         ("--n0 0", "--n0 0 selects no class"),
         ("--batch-size 0", "--batch-size 0 is out of range"),

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from rsbench.data.dataset import ImageDataset
-from rsbench.data.digits import load_digits
+from rsbench.data.in_memory import load_digits
 from tests.cluster.accidents import ACCIDENTS
 from tests.cluster.stage import CHUNK, IMAGES, Stage, done, the_run
 from tests.fixtures.patience import wait_until

@@ -20,8 +20,9 @@ from rsbench.cluster.scheduler import vote_counting
 from rsbench.data.dataset import ImageDataset, Pixels
 from rsbench.errors import CheckpointError, IncompleteError
 from rsbench.jobs.sweep import training_data
-from rsbench.models.architectures import Normalized, build_backbone
+from rsbench.models.architectures import build_backbone
 from rsbench.models.checkpoint import Checkpoint
+from rsbench.models.networks import Normalized
 from rsbench.records import Chunk, ChunkVotes
 from rsbench.specs import CheckpointHeader, MeasureSpec
 from rsbench.training.noise_augmentation import train

@@ -92,7 +92,7 @@ def test_a_photograph_of_more_than_8_bits_is_refused(copy: Path) -> None:
     file = copy / "val" / FIRST / "a.png"
     file.unlink()
     Image.fromarray(np.full((20, 30), 1000, dtype=np.uint16)).save(file)
-    with pytest.raises(DataError, match=r"a\.png cannot be decoded \(its mode I;16 has more than 8 bits a value"):
+    with pytest.raises(DataError, match=r"a\.png cannot be decoded \(its mode I;16 has more than 8 bits per value"):
         ImageNet(copy).pixels([0])
 
 
@@ -106,7 +106,7 @@ def test_the_fingerprint_covers_names_and_bytes(copy: Path, synthetic: ImageNet)
 
 
 def test_a_missing_tree_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder .*--data-root"):
+    with pytest.raises(DataError, match=r"there is no folder .*--data-root"):
         load_dataset("imagenet", tmp_path)
 
 

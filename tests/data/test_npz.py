@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rsbench.data.dataset import ArrayDataset
+from rsbench.data.in_memory import ArrayDataset
 from rsbench.data.npz import load_npz
 from rsbench.data.registry import load_dataset
 from rsbench.errors import DataError, UsageError
@@ -16,6 +16,7 @@ IMAGES = np.arange(4 * 3 * 5 * 5, dtype=np.uint8).reshape(4, 3, 5, 5) % 17
 # Of its image, at every pixel.
 NUMBER = np.broadcast_to(np.arange(4)[:, None, None, None], IMAGES.shape)
 LABELS = np.array([0, 1, 2, 1])
+MEAN, STD = np.array([0.5, 0.25, 0.125]), np.array([0.25, 0.5, 1.0])
 
 
 def write(folder: Path, **changes: npt.NDArray[Any] | int | float | None) -> Path:
@@ -60,6 +61,15 @@ def test_training_images(tmp_path: Path) -> None:
     assert data.info.classes == 5
 
 
+def test_the_normalisation_of_other_networks_is_what_the_file_declares(tmp_path: Path) -> None:
+    silent, declared = load(tmp_path), load(tmp_path, mean=MEAN, std=STD.reshape(3, 1, 1))
+    assert silent.published_normalisation is None
+    assert declared.published_normalisation == ((0.5, 0.25, 0.125), (0.25, 0.5, 1.0))
+    # It is no property of the images, and networks that are trained here do not use it.
+    assert declared.info == silent.info
+    assert declared.normalisation == silent.normalisation
+
+
 def test_more_classes_than_labels(tmp_path: Path) -> None:
     assert load(tmp_path, classes=10).info.classes == 10
 
@@ -73,7 +83,7 @@ def test_by_its_path(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no file"):
+    with pytest.raises(DataError, match="there is no file"):
         load_dataset(str(tmp_path / "none.npz"), None)
 
 
@@ -135,7 +145,7 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
         ({"test_labels": LABELS[:, None]}, "one integer for each of the 4"),
         ({"test_labels": LABELS.astype(np.float64)}, "one integer for each of the 4"),
         ({"test_labels": np.array([0, -1, 1, 0])}, "negative label -1"),
-        ({"q": 15}, r"mine.npz: test image 0 has a pixel of 16, and pixels must lie in 0\.\.15: let q be the largest"),
+        ({"q": 15}, r"mine.npz: test image 0 has a pixel of 16, and pixels must lie in 0\.\.15: set q to the largest"),
         ({"q": 0}, "whole number ≥ 1"),
         ({"q": -3}, "whole number ≥ 1"),
         ({"q": 16.5}, "whole number ≥ 1"),
@@ -164,6 +174,13 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
         ({"train_images": (IMAGES / 16).astype(np.float32), "train_labels": LABELS}, "both be uint8 or both be float"),
         ({"train_images": IMAGES // 16, "train_labels": LABELS, "test_images": IMAGES / 16}, "both be uint8"),
         ({"train_images": IMAGES, "train_labels": LABELS + 1, "classes": 3}, "label 3 is outside the 3 classes"),
+        ({"mean": MEAN}, "has only one of mean and std: add std, or leave both out"),
+        ({"std": STD}, "has only one of mean and std: add mean, or leave both out"),
+        ({"mean": MEAN[:2], "std": STD}, "mean must hold a finite number for each of the 3 channels"),
+        ({"mean": MEAN, "std": 0.25}, "std must hold a finite number for each of the 3 channels"),
+        ({"mean": MEAN, "std": np.array([0.25, np.nan, 0.25])}, "std must hold a finite number"),
+        ({"mean": np.array(["a", "b", "c"]), "std": STD}, "mean must hold a finite number"),
+        ({"mean": MEAN, "std": np.array([0.25, 0.0, 0.25])}, "std must be positive, got 0"),
     ],
 )
 def test_what_is_no_data_set_is_refused(tmp_path: Path, changes: dict[str, Any], complaint: str) -> None:

@@ -43,9 +43,9 @@ def test_index_file(tmp_path: Path) -> None:
         ("first:11", "only 10 images"),
         ("every:0", "positive"),
         ("every:", "positive"),
-        ("last:3", "no such form or file"),
-        ("", "no such form or file"),
-        ("nowhere.txt", "no such form or file"),
+        ("last:3", "no such form and no such file"),
+        ("", "no such form and no such file"),
+        ("nowhere.txt", "no such form and no such file"),
     ],
 )
 def test_forms_that_are_none_are_refused(text: str, complaint: str) -> None:
@@ -56,8 +56,8 @@ def test_forms_that_are_none_are_refused(text: str, complaint: str) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "names no image"),
-        ("\n \n", "names no image"),
+        ("", "the file is empty"),
+        ("\n \n", "the file is empty"),
         ("1\n10\n", "not an index"),
         ("-1", "not an index"),
         ("one", "not an index"),

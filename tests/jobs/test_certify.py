@@ -18,7 +18,7 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.jobs.certify import certify_without_store, run_certification
-from rsbench.jobs.checkpoints import Foreign, check_suits, load_file, load_known, save_checkpoint
+from rsbench.jobs.checkpoints import CheckpointDescription, check_suits, load_file, load_registered, save_checkpoint
 from rsbench.jobs.estimate import missing_chunks
 from rsbench.jobs.planning import CertifyOptions, choose_checkpoints, plan_run
 from rsbench.models.architectures import build_backbone
@@ -32,7 +32,7 @@ from rsbench.votes_format import decode_votes
 from tests.fixtures.trained import Interrupter, Listener, store_with, stored_rows
 
 OPTIONS = CertifyOptions(images="first:60", n_select=64, n_estimate=250)
-NOTHING = Foreign()
+NOTHING = CheckpointDescription()
 
 
 def certify(store: Store, dataset: ImageDataset, checkpoint: Checkpoint, *, workers: int = 0) -> Listener:
@@ -148,14 +148,16 @@ def test_a_run_whose_images_are_all_there_is_only_sealed(
 def test_checkpoints_are_chosen_by_file_by_id_by_method_and_by_having_no_run(
     trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path
 ) -> None:
-    def chosen(store: Store, foreign: Foreign = NOTHING, checkpoint: str | None = None) -> set[str]:
-        return {c.header.method for c, _ in choose_checkpoints(store, tmp_path, digits, foreign, checkpoint=checkpoint)}
+    def chosen(store: Store, description: CheckpointDescription = NOTHING, checkpoint: str | None = None) -> set[str]:
+        return {
+            c.header.method for c, _ in choose_checkpoints(store, tmp_path, digits, description, checkpoint=checkpoint)
+        }
 
     with store_with(tmp_path, digits, trained["ssn"], trained["cohen"]) as store:
         file = save_checkpoint(trained["uniform"], tmp_path / "elsewhere")
         assert chosen(store, checkpoint=str(file)) == {"uniform"}
         assert chosen(store, checkpoint=trained["ssn"].sha256[:8]) == {"ssn"}
-        assert chosen(store, Foreign(method="cohen")) == {"cohen"}
+        assert chosen(store, CheckpointDescription(method="cohen")) == {"cohen"}
         assert chosen(store) == {"ssn", "cohen"}
         certify(store, digits, trained["ssn"])
         assert chosen(store) == {"cohen"}
@@ -163,14 +165,14 @@ def test_checkpoints_are_chosen_by_file_by_id_by_method_and_by_having_no_run(
         with pytest.raises(UsageError, match="every known checkpoint of digits has a sealed run"):
             chosen(store)
         with pytest.raises(UsageError, match=r"no checkpoint of dssn of digits is known.*rsbench sweep --method dssn"):
-            chosen(store, Foreign(method="dssn"))
-        assert chosen(store, Foreign(method="ssn", architecture="mlp")) == {"ssn"}
+            chosen(store, CheckpointDescription(method="dssn"))
+        assert chosen(store, CheckpointDescription(method="ssn", architecture="mlp")) == {"ssn"}
         with pytest.raises(UsageError, match=r"known with --architecture cnn: .* --dataset digits --architecture cnn"):
-            chosen(store, Foreign(method="ssn", architecture="cnn"))
+            chosen(store, CheckpointDescription(method="ssn", architecture="cnn"))
         with pytest.raises(UsageError, match="unknown architecture 'vgg'"):
-            chosen(store, Foreign(method="ssn", architecture="vgg"))
+            chosen(store, CheckpointDescription(method="ssn", architecture="vgg"))
         with pytest.raises(UsageError, match="no checkpoint of ssn at sigma 3 of digits"):
-            chosen(store, Foreign(method="ssn", sigma=3.0))
+            chosen(store, CheckpointDescription(method="ssn", sigma=3.0))
         with pytest.raises(UsageError, match="no such file, and 0 known checkpoints begin with it"):
             chosen(store, checkpoint="0123456789")
 
@@ -189,10 +191,10 @@ def test_a_checkpoint_of_another_data_set_method_or_sigma_is_refused(
     with pytest.raises(CheckpointError, match=r"belongs to digits .*, not to other"):
         check_suits(trained["ssn"], load_npz(tmp_path / "other.npz"), NOTHING)
     with pytest.raises(CheckpointError, match="was trained by ssn, not by dssn"):
-        check_suits(trained["ssn"], digits, Foreign(method="dssn"))
+        check_suits(trained["ssn"], digits, CheckpointDescription(method="dssn"))
     with pytest.raises(CheckpointError, match=r"at sigma 0.5, not at 1"):
-        check_suits(trained["ssn"], digits, Foreign(sigma=1.0))
-    check_suits(trained["ssn"], digits, Foreign(method="ssn", sigma=0.5))
+        check_suits(trained["ssn"], digits, CheckpointDescription(sigma=1.0))
+    check_suits(trained["ssn"], digits, CheckpointDescription(method="ssn", sigma=0.5))
 
 
 def test_a_checkpoint_file_that_is_gone_or_changed_is_refused(
@@ -200,14 +202,14 @@ def test_a_checkpoint_file_that_is_gone_or_changed_is_refused(
 ) -> None:
     with store_with(tmp_path, digits, trained["ssn"]) as store:
         [record] = store.checkpoints()
-    assert load_known(record, tmp_path).sha256 == trained["ssn"].sha256
+    assert load_registered(record, tmp_path).sha256 == trained["ssn"].sha256
     file = Path(record.path)
     file.write_bytes(file.read_bytes()[:-4] + b"0000")
     with pytest.raises(CheckpointError, match="no longer holds checkpoint"):
-        load_known(record, tmp_path)
+        load_registered(record, tmp_path)
     file.unlink()
     with pytest.raises(CheckpointError, match="give its file with --checkpoint"):
-        load_known(record, tmp_path)
+        load_registered(record, tmp_path)
 
 
 def test_a_foreign_file_needs_its_noise_named_and_is_then_certified(digits: ImageDataset, tmp_path: Path) -> None:
@@ -215,8 +217,8 @@ def test_a_foreign_file_needs_its_noise_named_and_is_then_certified(digits: Imag
     with pytest.raises(UsageError, match="name it with --method and --sigma"):
         load_file(file, digits, NOTHING)
     with pytest.raises(UsageError, match="unknown architecture 'vit'"):
-        load_file(file, digits, Foreign(method="uniform", sigma=0.5, architecture="vit"))
-    checkpoint = load_file(file, digits, Foreign(method="uniform", sigma=0.5))
+        load_file(file, digits, CheckpointDescription(method="uniform", sigma=0.5, architecture="vit"))
+    checkpoint = load_file(file, digits, CheckpointDescription(method="uniform", sigma=0.5))
     with store_with(tmp_path, digits) as store:
         certify(store, digits, checkpoint)
         [run] = store.sealed_runs()
@@ -230,10 +232,10 @@ def test_what_is_said_of_a_foreign_file_is_part_of_its_identity(digits: ImageDat
     shifted = tmp_path / "shifted.npz"
     np.savez(shifted, test_images=np.full((10, 1, 8, 8), 9, np.uint8), test_labels=np.arange(10), q=16)
     other = load_npz(shifted)
-    said = Foreign(method="uniform", sigma=0.5)
+    said = CheckpointDescription(method="uniform", sigma=0.5)
     checkpoints = [
         load_file(file, digits, said),
-        load_file(file, digits, Foreign(method="cohen", sigma=0.5)),
+        load_file(file, digits, CheckpointDescription(method="cohen", sigma=0.5)),
         load_file(file, other, said),
     ]
     assert len({checkpoint.sha256 for checkpoint in checkpoints}) == 3
@@ -257,7 +259,7 @@ def foreign_file(folder: Path) -> Path:
         (replace(OPTIONS, n_select=0), "--n0 0 selects no class"),
         (replace(OPTIONS, failure_probability=0.0), "--alpha 0 is not a failure probability"),
         (replace(OPTIONS, failure_probability=1.5), "--alpha 1.5 is not a failure probability"),
-        (replace(OPTIONS, images="first:446"), "the data set has only 445 images"),
+        (replace(OPTIONS, images="first:446"), "the dataset has only 445 images"),
         (replace(OPTIONS, batch_size=-1), "--batch-size -1 is out of range"),
     ],
 )
@@ -335,7 +337,7 @@ def test_images_on_no_grid_have_no_dssn_certificate(tmp_path: Path, trained: dic
     file = tmp_path / "network.pt"
     torch.save(build_backbone("mlp", 10, dataset.info.shape).state_dict(), file)
     with pytest.raises(UsageError, match="needs images on a grid k/q, and these lie on none"):
-        load_file(file, dataset, Foreign(method="dssn", sigma=0.5))
+        load_file(file, dataset, CheckpointDescription(method="dssn", sigma=0.5))
 
 
 def test_a_checkpoint_is_written_whole_or_not_at_all(trained: dict[str, Checkpoint], tmp_path: Path) -> None:

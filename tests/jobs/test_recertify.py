@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsbench.data.digits import load_digits
+from rsbench.data.in_memory import load_digits
 from rsbench.errors import StoreError, UsageError
 from rsbench.jobs.recertify import Recertified, recertify_runs
 from rsbench.records import ImageColumns, NewCurve, RunRecord

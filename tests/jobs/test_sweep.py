@@ -9,7 +9,7 @@ import pytest
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
 from rsbench.errors import UsageError
-from rsbench.jobs.checkpoints import Foreign
+from rsbench.jobs.checkpoints import CheckpointDescription
 from rsbench.jobs.estimate import estimate_sweep
 from rsbench.jobs.planning import CertifyOptions, choose_checkpoints
 from rsbench.jobs.sweep import SweepOptions, plan_sweep, run_sweep, training_data, untrained
@@ -152,7 +152,7 @@ def test_a_network_that_was_trained_is_not_taken_for_another(
         assert again.lines == []
         assert len(store.sealed_runs()) == 2
         for network in ("mlp", "cnn"):
-            sought = Foreign(method="uniform", architecture=network)
+            sought = CheckpointDescription(method="uniform", architecture=network)
             [(found, _)] = choose_checkpoints(store, tmp_path, digits, sought, checkpoint=None)
             assert found.header.architecture == network
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from rsbench.data.dataset import ArrayDataset
+from rsbench.data.in_memory import ArrayDataset
 from rsbench.jobs.sweep import training_data
 from rsbench.models.architectures import build_backbone
 from rsbench.models.wide_resnet import WideResNet

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsbench.data.digits import load_digits
+from rsbench.data.in_memory import load_digits
 from rsbench.methods import METHODS, measure_for
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import EpochRecord
