@@ -22,7 +22,7 @@ class Family:
     """Import path `package.module:function` of the function that builds the torch measure.
 
     The function is called as `function(spec, q=…, shape_CHW=…, on_grid=…)` and returns a
-    `rsbench.smoothing.measure.SmoothingMeasure`. It is imported only where noise is drawn.
+    `rsbench.smoothing.measures.SmoothingMeasure`. It is imported only where noise is drawn.
     """
 
     is_enumerated: bool = False

@@ -1,1 +1,1 @@
-"""From a batch of images to votes, and from votes to results."""
+"""Certification of a run: images are divided into chunks, chunks become votes, and votes become results."""

@@ -1,4 +1,4 @@
-"""Votes → the rows of a run, through the certificate that the run declared."""
+"""Votes → the rows of a run, by the certificate that the run declared. Shapes: N images, R vote rows, K classes."""
 
 import math
 from collections.abc import Sequence
@@ -13,28 +13,28 @@ from rsbench.theory.certificate import ImageFacts, check_votes
 from rsbench.votes_format import encode_votes
 
 
-def by_devices(counted: Sequence[ChunkVotes]) -> dict[frozenset[str], list[ChunkVotes]]:
-    """The chunks that devices of each kind, or of several together, have voted on."""
-    chunks: dict[frozenset[str], list[ChunkVotes]] = {}
-    for one in counted:
-        chunks.setdefault(one.devices, []).append(one)
-    return chunks
+def group_by_devices(chunks: Sequence[ChunkVotes]) -> dict[frozenset[str], list[ChunkVotes]]:
+    """Group chunks by the kinds of device that voted on them. A chunk has several kinds if its parts were divided."""
+    groups: dict[frozenset[str], list[ChunkVotes]] = {}
+    for chunk_votes in chunks:
+        groups.setdefault(chunk_votes.devices, []).append(chunk_votes)
+    return groups
 
 
 def certify_chunks(
-    spec: CertificationSpec, info: DatasetInfo, labels_N: IntArray, counted: Sequence[ChunkVotes]
+    spec: CertificationSpec, info: DatasetInfo, labels_N: IntArray, chunks: Sequence[ChunkVotes]
 ) -> ImageColumns:
-    """The rows of some chunks, in their order. `labels_N`: the labels of the whole data set.
+    """Return the rows of the images of some chunks, in their order.
 
-    An image's row is the same whichever chunks come with its own.
-    Raises ValueError when the votes are not those that the specification asked for.
+    The row of an image does not depend on the chunks that come with its own. `labels_N` has the label of every image
+    of the dataset. Raises ValueError if an image has more or fewer votes than the specification says.
     """
-    counts_NRK = np.concatenate([one.votes.counts_NRK for one in counted])
-    drawn_R = (0 if spec.budget is None else spec.budget.n_select, *spec_prefixes(spec))
-    if (counts_NRK.sum(axis=2) != drawn_R).any():
-        raise ValueError(f"the votes of every image must be {drawn_R} in turn, and those of one are not")
+    counts_NRK = np.concatenate([chunk_votes.votes.counts_NRK for chunk_votes in chunks])
+    expected_votes_R = (0 if spec.budget is None else spec.budget.n_select, *spec_prefixes(spec))
+    if counts_NRK.shape[1] != len(expected_votes_R) or (counts_NRK.sum(axis=2) != expected_votes_R).any():
+        raise ValueError(f"the vote rows of every image must sum to {expected_votes_R}, and those of one do not")
     selection_NK, estimation_NK = counts_NRK[:, 0], counts_NRK[:, -1]
-    check_votes(estimation_NK, n=drawn_R[-1], classes=info.classes)
+    check_votes(estimation_NK, n=expected_votes_R[-1], classes=info.classes)
     dims = math.prod(info.shape)
     verdicts = CERTIFICATES[spec.certificate].certify(
         selection_NK,
@@ -44,7 +44,7 @@ def certify_chunks(
         procedure=spec.procedure,
         images=ImageFacts(q=info.q, dims=dims),
     )
-    index_N = np.array([index for one in counted for index in one.chunk.indices], dtype=np.int64)
+    index_N = np.array([index for chunk_votes in chunks for index in chunk_votes.chunk.indices], dtype=np.int64)
     return ImageColumns(
         index_N=index_N,
         label_N=labels_N[index_N],

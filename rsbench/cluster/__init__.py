@@ -1,1 +1,1 @@
-"""Ray: the sweep's trials through Tune, certification through hand-written actors."""
+"""Ray: training trials through Tune, certification through actors that the driver schedules itself."""

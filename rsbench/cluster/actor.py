@@ -1,27 +1,26 @@
-"""The actor that votes on chunks. It keeps nothing that a result hangs on: a restarted one gives the same votes."""
+"""The Ray actor that votes on chunks. No result depends on its state: a restarted actor gives the same votes."""
 
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
 
-from rsbench.certification.votes import VoteCounter
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.voting import CertificationWork, ChunkVoter
 from rsbench.data.dataset import Pixels
 from rsbench.records import Chunk, ChunkVotes
 
 
 class VotingActor:
-    """Votes with one network at a time, which it keeps until it is asked for another run's."""
+    """Votes on chunks, and keeps the network of the last run loaded until it is called for another one."""
 
     def __init__(self) -> None:
         self._fingerprint: str | None = None
-        self._counter: VoteCounter | None = None
+        self._voter: ChunkVoter | None = None
 
-    # The one call that Ray may repeat: it waits until an actor that died runs again.
+    # The only call that Ray may repeat: it returns once an actor that died has been restarted.
     @ray.method(max_task_retries=-1)
     def ready(self) -> None:
-        """Answers when the actor runs."""
+        """Return as soon as the actor runs."""
 
     def count(
         self,
@@ -31,18 +30,22 @@ class VotingActor:
         pixels_NCHW: Pixels,
         batches: range | None = None,
     ) -> ChunkVotes:
-        """The votes of a chunk of the run `fingerprint`, or of some of its batches.
+        """Return the votes on a chunk, or on some of its batches, of the run with that fingerprint.
 
-        The run's work is fetched on its first chunk only.
+        `work` holds one reference; a list keeps Ray from fetching it for every chunk. See `ChunkVoter.count` for the
+        other parameters and for what is raised.
         """
-        if self._counter is None or self._fingerprint != fingerprint:
-            self._counter = VoteCounter(ray.get(work[0]))
+        if self._voter is None or self._fingerprint != fingerprint:
+            self._voter = ChunkVoter(ray.get(work[0]))
             self._fingerprint = fingerprint
-        return self._counter.count(chunk, pixels_NCHW, batches)
+        return self._voter.count(chunk, pixels_NCHW, batches)
 
 
 def start_actor(device: str) -> ActorHandle[VotingActor]:
-    """A new actor with a core, and a GPU where the run needs one. Ray restarts it when it dies, but retries nothing."""
+    """Start an actor with one core, and with a GPU if `device` is `cuda`.
+
+    Ray restarts the actor when it dies, but repeats none of its calls except `ready`.
+    """
     gpus = 1 if device == "cuda" else 0
     remote: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=-1, max_task_retries=0)(VotingActor)
     handle: ActorHandle[VotingActor] = remote.remote()

@@ -15,80 +15,82 @@ from rsbench.errors import IncompleteError, first_line
 
 @contextmanager
 def ray_session(cpus: int) -> Iterator[None]:
-    """A Ray that is already there (`RAY_ADDRESS`, or one this process is connected to), else a local one of `cpus`.
+    """Use the Ray that this process is connected to, else the one at `RAY_ADDRESS`, else a new local one of `cpus`.
 
-    Raises IncompleteError when Ray does not start or does not answer.
+    A connection that this opens is closed at the end. Raises IncompleteError if Ray does not start or does not answer.
     """
     if ray.is_initialized():
         yield
         return
-    elsewhere = "RAY_ADDRESS" in os.environ
+    address = os.environ.get("RAY_ADDRESS")
     try:
-        if elsewhere:
-            _knock(os.environ["RAY_ADDRESS"])
-        with _ctrl_c_later():
+        if address is not None:
+            _check_reachable(address)
+        with _delayed_interrupt():
             ray.init(
-                # Without this Ray would join whichever cluster was last started on this machine.
-                address=None if elsewhere else "local",
-                num_cpus=None if elsewhere else max(1, cpus),
-                include_dashboard=None if elsewhere else False,
+                # Without "local", Ray would join whichever cluster was last started on this machine.
+                address="local" if address is None else None,
+                num_cpus=max(1, cpus) if address is None else None,
+                include_dashboard=False if address is None else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        where = f"answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']}" if elsewhere else "starts on this machine"
-        raise IncompleteError(f"no Ray {where} ({first_line(error)}): see rsbench doctor") from error
+        problem = (
+            "Ray does not start on this machine" if address is None else f"no Ray answers at RAY_ADDRESS={address}"
+        )
+        raise IncompleteError(f"{problem} ({first_line(error)}): see rsbench doctor") from error
     try:
         yield
     finally:
-        with _ctrl_c_later():
+        with _delayed_interrupt():
             ray.shutdown()
 
 
 @contextmanager
-def _ctrl_c_later() -> Iterator[None]:
-    """Ctrl-C within is felt at the end: Ray that is left half-started or half-stopped can crash the process.
+def _delayed_interrupt() -> Iterator[None]:
+    """Delay Ctrl-C to the end of the block, because interrupting Ray as it starts or stops can crash the process.
 
-    A second Ctrl-C is felt at once.
+    A second Ctrl-C interrupts at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    felt = False
+    is_interrupted = False
 
-    def feel(_signal: int, _frame: object) -> None:
-        nonlocal felt
-        if felt:
+    def remember(_signal: int, _frame: object) -> None:
+        nonlocal is_interrupted
+        if is_interrupted:
             raise KeyboardInterrupt
-        felt = True
+        is_interrupted = True
 
-    before = signal.signal(signal.SIGINT, feel)
+    previous_handler = signal.signal(signal.SIGINT, remember)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if felt:
+        signal.signal(signal.SIGINT, previous_handler)
+    if is_interrupted:
         raise KeyboardInterrupt
 
 
-def _knock(address: str) -> None:
-    """Raises OSError when nothing listens at HOST:PORT: Ray itself would try for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raise OSError if nothing listens at HOST:PORT. Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def cluster_resources() -> dict[str, float]:
-    """CPUs and GPUs of the Ray that a command would use. Raises IncompleteError when Ray does not start."""
+    """Return the CPUs and GPUs of the Ray that a command would use. Raises IncompleteError if Ray does not start."""
     with ray_session(1):
         return _resources()
 
 
-def room() -> str:
-    """The same of the Ray that this process is connected to, in words."""
-    return ", ".join(f"{amount:g} {name}" for name, amount in _resources().items())
+def describe_resources() -> str:
+    """Return the CPUs and GPUs of the Ray that this process is connected to, as text for a message."""
+    return ", ".join(f"{amount:g} {kind}" for kind, amount in _resources().items())
 
 
 def _resources() -> dict[str, float]:
-    found = ray.cluster_resources()
-    return {name: float(found.get(name, 0.0)) for name in ("CPU", "GPU")}
+    amounts = ray.cluster_resources()
+    return {kind: float(amounts.get(kind, 0.0)) for kind in ("CPU", "GPU")}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rsbench.certification.plan import batches_of
+from rsbench.certification.plan import batch_count
 from rsbench.records import Chunk
 from rsbench.specs import CertificationSpec
 
@@ -14,4 +14,4 @@ def votes(spec: CertificationSpec, chunks: Sequence[Chunk]) -> int:
 
 def batches(spec: CertificationSpec, chunks: Sequence[Chunk]) -> int:
     """Batches that go through the network: the last one of a chunk is filled up."""
-    return sum(batches_of(spec, len(chunk.indices)) for chunk in chunks)
+    return sum(batch_count(spec, len(chunk.indices)) for chunk in chunks)

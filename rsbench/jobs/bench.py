@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from rsbench.certification.plan import cut
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.plan import all_chunks
+from rsbench.certification.voting import CertificationWork
 from rsbench.data.dataset import ImageDataset, RandomImages
 from rsbench.errors import UsageError
 from rsbench.jobs.batches import batches, votes
@@ -132,7 +132,7 @@ def _measure(
             taken[name].append(_mean(go, turn) / size)
         watcher.advance(1)
     # The part may fill its last batch otherwise than a chunk of the run.
-    rows_a_vote = _rows(spec, None) / votes(spec, cut(spec))
+    rows_a_vote = _rows(spec, None) / votes(spec, all_chunks(spec))
     second = {name: rows_a_vote * statistics.median(turns) for name, turns in taken.items()}
     ratio = statistics.median(bare / full for bare, full in zip(taken["forward"], taken["full"], strict=True))
     return Speed(
@@ -149,7 +149,7 @@ def _measure(
 
 def duration(spec: CertificationSpec, speed: Speed, workers: int) -> Duration:
     """Of a whole run on that many workers, which share its batches."""
-    chunks = cut(spec)
+    chunks = all_chunks(spec)
     passes = votes(spec, chunks)
     seconds = passes / speed.full
     busy = max(1, min(workers, batches(spec, chunks)))
@@ -207,7 +207,7 @@ def _mean(go: Callable[[], float], seconds: float) -> float:
 
 def _rows(spec: CertificationSpec, chunks: int | None) -> int:
     """Rows of all batches of a run's first chunks: the last batch of a chunk is filled up."""
-    return spec.batch_size * batches(spec, cut(spec)[:chunks])
+    return spec.batch_size * batches(spec, all_chunks(spec)[:chunks])
 
 
 def _peak_memory() -> int:

@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from rsbench.certification.plan import batches_of, cut, missing_chunks
-from rsbench.certification.results import by_devices, certify_chunks
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.plan import all_chunks, batch_count, missing_chunks
+from rsbench.certification.results import certify_chunks, group_by_devices
+from rsbench.certification.voting import CertificationWork
 from rsbench.cluster.scheduler import CountChunks, Counting, LoadPixels, vote_counting
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import indices_of
@@ -50,7 +50,7 @@ def run_certification(
         opened = [(plan, _open(store, dataset, plan)) for plan in planned]
         images = [0 if run.is_sealed else len(indices_of(plan.spec.images)) - len(run.done) for plan, run in opened]
         missing = sum(images)
-        batches = sum(batches_of(plan.spec, count) for (plan, _), count in zip(opened, images, strict=True))
+        batches = sum(batch_count(plan.spec, count) for (plan, _), count in zip(opened, images, strict=True))
         if missing == 0:
             return [_finish(store, dataset, plan, run, _nothing_missing, watcher) for plan, run in opened]
         watcher.begin("certifying", missing, "images")
@@ -68,13 +68,13 @@ def certify_without_store(
 
     Raises what `run_certification` raises.
     """
-    chunks = cut(plan.spec)
+    chunks = all_chunks(plan.spec)
     images = len(indices_of(plan.spec.images))
     work = CertificationWork(plan.spec, dataset.info, plan.checkpoint)
     tally, parts = Tally(plan.spec), list[ImageColumns]()
     watcher.begin("certifying", images, "images")
     try:
-        with counting(min(workers, batches_of(plan.spec, images)), plan.spec.device) as count:
+        with counting(min(workers, batch_count(plan.spec, images)), plan.spec.device) as count:
             for part in _certified_parts(work, chunks, dataset, count, set()):
                 parts.append(part.images)
                 tally.add(part.images)
@@ -102,7 +102,7 @@ def _certified_parts(
     Raises UsageError when a chunk comes from another kind of device and the run does not allow it.
     """
     for finished in count(work, chunks, dataset.pixels):
-        for kinds, counted in by_devices(finished).items():
+        for kinds, counted in group_by_devices(finished).items():
             devices |= kinds
             _check_one_kind(work.spec, counted[0].chunk, devices)
             images = certify_chunks(work.spec, dataset.info, dataset.labels_N, counted)

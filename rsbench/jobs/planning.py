@@ -16,7 +16,7 @@ from rsbench.models.architectures import architecture_named
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import DatasetInfo
 from rsbench.smoothing.build import build_measure
-from rsbench.smoothing.randomness import LARGEST_COPY
+from rsbench.smoothing.randomness import MAX_VALUES_PER_COPY
 from rsbench.specs import (
     CertificationSpec,
     CheckpointHeader,
@@ -204,10 +204,10 @@ def noise_of(options: CertifyOptions, measure: MeasureSpec, info: DatasetInfo) -
 
 def _check_drawn(measure: MeasureSpec, info: DatasetInfo, noise: Noise) -> None:
     """Raises UsageError when images are too large, or a law too wide, for the noise to be drawn."""
-    if math.prod(info.shape) > LARGEST_COPY:
+    if math.prod(info.shape) > MAX_VALUES_PER_COPY:
         raise UsageError(
-            f"{info.name} has images of {math.prod(info.shape):,} values, and noise is keyed for {LARGEST_COPY:,} at "
-            "most: make them smaller"
+            f"{info.name} has images of {math.prod(info.shape):,} values, and noise is keyed for "
+            f"{MAX_VALUES_PER_COPY:,} at most: make them smaller"
         )
     try:
         build_measure(measure, q=info.q, shape_CHW=info.shape, on_grid=noise == "philox4x32-grid")

@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rsbench.certification.plan import cut
-from rsbench.certification.rows import RowPlan
-from rsbench.certification.votes import VoteCounter
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.plan import all_chunks
+from rsbench.certification.voting import BatchPlan, CertificationWork, ChunkVoter
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import UsageError
 from rsbench.jobs.watcher import Watcher
@@ -106,12 +104,12 @@ class _Ready:
 @torch.inference_mode()
 def _made_ready(checkpoint: Checkpoint, dataset: ImageDataset, spec: CertificationSpec) -> _Ready | str:
     """The setting, or why it does not work here."""
-    chunk = cut(spec)[0]
+    chunk = all_chunks(spec)[0]
     try:
-        counter = VoteCounter(CertificationWork(spec, dataset.info, checkpoint))
-        images_NCHW, index_N = counter.images(chunk, dataset.pixels(chunk.indices))
-        plan = RowPlan(spec, len(chunk.indices), counter.device)
-        x_BCHW, _ = counter.batch(images_NCHW, index_N, plan, 0)
+        counter = ChunkVoter(CertificationWork(spec, dataset.info, checkpoint))
+        images_NCHW, index_N = counter.prepare_images(chunk, dataset.pixels(chunk.indices))
+        plan = BatchPlan(spec, len(chunk.indices), counter.device)
+        x_BCHW, _ = counter.noisy_batch(images_NCHW, index_N, plan, 0)
         return _Ready(counter.network, x_BCHW)
     except torch.OutOfMemoryError:
         return f"the device has no room for batches of {spec.batch_size}"

@@ -7,17 +7,14 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from rsbench.certification.plan import batches_of, cut
+from rsbench.certification.plan import all_chunks, batch_count
 from rsbench.certification.results import certify_chunks
-from rsbench.certification.rows import RowPlan
-from rsbench.certification.votes import VoteCounter
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.voting import BatchPlan, CertificationWork, ChunkVoter, VoteCounter
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.checkpoints import record_checkpoint
 from rsbench.jobs.provenance import provenance
 from rsbench.models.device import describe_device
 from rsbench.records import ChunkVotes
-from rsbench.smoothing.voting import Ballot
 from rsbench.store.store import Store
 
 
@@ -29,12 +26,12 @@ class Stages:
 
     def __init__(self, work: CertificationWork, dataset: ImageDataset, store: Store) -> None:
         self._work, self._dataset, self._store = work, dataset, store
-        self._counter = VoteCounter(work)
-        self._chunk = cut(work.spec)[0]
+        self._counter = ChunkVoter(work)
+        self._chunk = all_chunks(work.spec)[0]
         self._pixels_NCHW = dataset.pixels(self._chunk.indices)
         self._batch_BCHW = self._ready(work.spec.batch_size)
-        self._plan = RowPlan(work.spec, len(self._chunk.indices), self._counter.device)
-        self._batches = batches_of(work.spec, len(self._chunk.indices))
+        self._plan = BatchPlan(work.spec, len(self._chunk.indices), self._counter.device)
+        self._batches = batch_count(work.spec, len(self._chunk.indices))
         self._counted: ChunkVotes | None = None
         self._runs = 0
         store.record_dataset(work.info)
@@ -60,8 +57,8 @@ class Stages:
         def work() -> None:
             ballot = self._ballot(deaf)
             for tally_B in tallies:
-                ballot.cast(self._batch_BCHW, tally_B)
-            ballot.count()
+                ballot.add(self._batch_BCHW, tally_B)
+            ballot.counts()
 
         return self._seconds(work)
 
@@ -90,11 +87,13 @@ class Stages:
     @torch.inference_mode()
     def _draw(self) -> list[Tensor]:
         """Make all noisy copies and drop them: of every batch the tallies."""
-        images_NCHW, index_N = self._counter.images(self._chunk, self._pixels_NCHW)
-        return [self._counter.batch(images_NCHW, index_N, self._plan, batch)[1] for batch in range(self._batches)]
+        images_NCHW, index_N = self._counter.prepare_images(self._chunk, self._pixels_NCHW)
+        return [self._counter.noisy_batch(images_NCHW, index_N, self._plan, batch)[1] for batch in range(self._batches)]
 
-    def _ballot(self, network: nn.Module) -> Ballot:
-        return Ballot(network, tallies=self._plan.tallies, classes=self._work.info.classes, device=self._counter.device)
+    def _ballot(self, network: nn.Module) -> VoteCounter:
+        return VoteCounter(
+            network, vote_rows=self._plan.vote_rows, classes=self._work.info.classes, device=self._counter.device
+        )
 
     def _count(self) -> ChunkVotes:
         self._counted = self._counter.count(self._chunk, self._pixels_NCHW)

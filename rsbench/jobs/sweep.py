@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from rsbench.cluster.sweep import train_trials
+from rsbench.cluster.trials import train_trials
 from rsbench.data.dataset import ImageDataset, check_pixels
 from rsbench.data.subset import canonical, choose_images
 from rsbench.errors import UsageError

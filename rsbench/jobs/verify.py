@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from rsbench.certification.plan import cut
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.plan import all_chunks
+from rsbench.certification.voting import CertificationWork
 from rsbench.cluster.scheduler import vote_counting
 from rsbench.data.subset import indices_of
 from rsbench.errors import CheckpointError, UsageError
@@ -61,7 +61,7 @@ def verify_run(
     spec = _specification(run)
     dataset, checkpoint = images_of(run, data_root), _checkpoint(store, home, spec)
     sampled = sorted(random.Random(seed).sample(indices_of(spec.images), min(sample, run.image_count)))  # noqa: S311
-    chunks = [chunk for chunk in cut(spec) if set(sampled) & set(chunk.indices)]
+    chunks = [chunk for chunk in all_chunks(spec) if set(sampled) & set(chunk.indices)]
     stored = _stored_votes(store, run, chunks)
     differences, devices = list[Difference](), frozenset[str]()
     images = sum(len(chunk.indices) for chunk in chunks)

@@ -1,1 +1,1 @@
-"""Smoothing measures, keyed randomness and voting. Shapes: B batch, C channels, H height, W width, K classes."""
+"""Smoothing measures and the random numbers that they draw."""

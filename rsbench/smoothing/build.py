@@ -1,88 +1,98 @@
-"""From a measure's specification to the measure."""
+"""Construction of smoothing measures from their specifications, one factory per family of `rsbench.families`."""
 
-import math
 from typing import Protocol
 
 import numpy as np
 
 from rsbench.families import FAMILIES
 from rsbench.plugins import import_object
-from rsbench.smoothing.additive import GaussianSmoothing, GridUniformSmoothing, UniformSmoothing
-from rsbench.smoothing.measure import SmoothingMeasure
-from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
+from rsbench.smoothing.grid import integer_noise_parameters
+from rsbench.smoothing.measures import (
+    DeterministicSplittingSmoothing,
+    GaussianSmoothing,
+    GridSplittingSmoothing,
+    GridUniformSmoothing,
+    SmoothingMeasure,
+    SplittingSmoothing,
+    UniformSmoothing,
+)
 from rsbench.specs import MeasureSpec
-
-# Steps of noise in the range of a pixel: so many that rounding λ up to a whole number of them is not seen in a result.
-_FINE = 1024
 
 
 class MeasureFactory(Protocol):
-    """What `rsbench.families.str.factory` names."""
+    """The function that `rsbench.families.Family.factory` names."""
 
     def __call__(
         self, spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool
     ) -> SmoothingMeasure:
-        """Return the measure of a spec, as `build_measure` does."""
+        """Return the measure of a specification; see `build_measure` for the arguments.
+
+        `on_grid` is True only if the family supports it and `q` is not None.
+        """
 
 
 def build_measure(
     spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool = False
 ) -> SmoothingMeasure:
-    """Return the smoothing measure of a spec, for images of that shape whose pixels are k/q.
+    """Return the smoothing measure of a specification for images of one shape.
 
-    on_grid: draw the noise in whole numbers where it would else be drawn in float32. Deterministic splitting always is.
-    Raises ValueError when whole numbers are asked for without a q or for noise that has none, and UsageError when the
-    family is unknown or its factory cannot be imported.
+    Parameters
+    ----------
+    spec
+        Family and parameters of the measure.
+    q
+        Pixels are k/q; None for images that lie on no grid.
+    shape_CHW
+        Channels, height and width of an image.
+    on_grid
+        Whether noise is drawn as integers where the family would otherwise draw it in float32. Deterministic splitting
+        always uses integers.
+
+    Raises ValueError if integers are needed and there is no q or the family has no integer noise, and UsageError if
+    the family is unknown or its factory cannot be imported.
     """
     family = FAMILIES.lookup(spec.family)
     factory: MeasureFactory = import_object(family.factory, f"factory of the smoothing measure {family.name!r}")
     if on_grid and not (family.supports_integer_noise or family.is_enumerated):
-        raise ValueError(f"{family.name} noise cannot be drawn in whole numbers")
+        raise ValueError(f"{family.name} noise cannot be drawn as integers")
     if on_grid and q is None:
-        raise ValueError("noise in whole numbers needs images on a grid k/q")
+        raise ValueError("integer noise needs images on a grid k/q, and these lie on none")
     return factory(spec, q=q, shape_CHW=shape_CHW, on_grid=on_grid)
 
 
 def gaussian(spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool) -> SmoothingMeasure:
-    """Return the Gaussian measure; see `build_measure`."""
-    return GaussianSmoothing(std=_at_least(spec.sigma))
+    """Return Gaussian noise; see `MeasureFactory`."""
+    return GaussianSmoothing(std=_float32_not_below(spec.sigma))
 
 
 def uniform(spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool) -> SmoothingMeasure:
-    """Return the uniform measure; see `build_measure`."""
+    """Return uniform noise; see `MeasureFactory`."""
     if on_grid and q is not None:
-        return GridUniformSmoothing(*grid_of(spec.half_width, q))
-    return UniformSmoothing(half_width=_at_least(spec.half_width))
+        return GridUniformSmoothing(*integer_noise_parameters(spec.half_width, q))
+    return UniformSmoothing(half_width=_float32_not_below(spec.half_width))
 
 
 def splitting(spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool) -> SmoothingMeasure:
-    """Return the independent splitting measure; see `build_measure`."""
+    """Return independent splitting noise; see `MeasureFactory`."""
     if on_grid and q is not None:
-        return GridSplittingSmoothing(*grid_of(spec.half_width, q))
-    return SplittingSmoothing(half_width=_at_least(spec.half_width))
+        return GridSplittingSmoothing(*integer_noise_parameters(spec.half_width, q))
+    return SplittingSmoothing(half_width=_float32_not_below(spec.half_width))
 
 
 def deterministic_splitting(
     spec: MeasureSpec, *, q: int | None, shape_CHW: tuple[int, int, int], on_grid: bool
 ) -> SmoothingMeasure:
-    """Return the deterministic splitting measure; see `build_measure`. Raises ValueError without a q."""
+    """Return deterministic splitting noise; see `MeasureFactory`. Raises ValueError without q, levels or offsets."""
     if q is None or spec.levels is None or spec.offsets_seed is None:
-        raise ValueError("deterministic splitting needs images on a grid k/q")
+        raise ValueError("deterministic splitting needs images on a grid k/q, levels and offsets_seed")
     return DeterministicSplittingSmoothing(spec.levels, spec.offsets_seed, q, shape_CHW)
 
 
-def grid_of(half_width: float, q: int) -> tuple[int, int, int]:
-    """L, q and m of noise in steps of 1/mq, of which a pixel's range holds 1024 at least.
+def _float32_not_below(scale: float) -> float:
+    """Return the smallest float32 ≥ `scale`.
 
-    L = ⌈2λmq⌉: the law is at least as wide as the one that the certificate speaks of, by a step at most. A radius of
-    the theorems for these laws grows with λ, so the certificate of λ ≤ L/2mq is true of it.
+    Noise is scaled in float32. A certificate remains true for noise that is slightly wider than it states, but not for
+    narrower noise.
     """
-    m = max(1, math.ceil(_FINE / q))
-    return max(1, math.ceil(2.0 * half_width * m * q)), q, m
-
-
-def _at_least(scale: float) -> float:
-    """The smallest float32 ≥ `scale`. Noise is scaled in float32; that of a slightly wider law than the certificate
-    speaks of keeps the certificate true, that of a narrower one would not."""
     rounded = np.float32(scale)
     return float(rounded if float(rounded) >= scale else np.nextafter(rounded, np.float32(np.inf)))

@@ -1,79 +1,73 @@
-"""Images on a grid k/q as the whole numbers k, and splits between them. Shapes as in `rsbench.smoothing`.
+"""Exact arithmetic for images on a grid: pixels k/q as the integers k, noise in steps of 1/mq.
 
-Whole numbers are kept in float32, which holds them exactly up to 2²⁴ and computes with them several at a time.
+Integers are stored in float32, which represents them exactly up to 2²⁴ and is faster than int64 on a CPU.
+Shapes: B batch, C channels, H height, W width.
 """
 
-from dataclasses import dataclass
+import math
 
 import torch
 from torch import Tensor
 
-from rsbench.smoothing.measure import SmoothingMeasure
-from rsbench.smoothing.randomness import KeyedRandom
+# A pixel k/q is a float32, so k/q·q differs from k by less than 255·2⁻²³.
+_PIXEL_TOLERANCE = 1e-4
+# With at most this many steps all numbers below stay under 2²⁴, and the rounding error of a quotient is smaller than
+# its distance to the next integer.
+_MAX_STEPS = 2**21
+# Integer noise has at least this many steps per pixel range: so many that rounding λ up to a step changes no result
+# visibly.
+_MIN_STEPS_PER_RANGE = 1024
 
-# Inputs are float32: X/q·q differs from the integer X by less than 255·2⁻²³ there.
-_TOLERANCE = 1e-4
-# Then every number below stays under 2²⁴, and a quotient is off by less than its distance to a whole number.
-_LARGEST = 2**21
 
-
-def check_size(levels: int, q: int) -> None:
-    """Raises ValueError when a grid is too fine for exact numbers."""
-    if levels + q > _LARGEST:
+def check_levels(levels: int, q: int) -> None:
+    """Raise ValueError if noise of L = `levels` steps of 1/q is too fine or too wide for exact arithmetic."""
+    if levels + q > _MAX_STEPS:
         raise ValueError(
-            f"{levels} levels on a grid of {q} steps are more than float32 can count (at most {_LARGEST}): "
-            "lower sigma, or use --noise-arithmetic float"
+            f"{levels} noise levels on a grid of {q} steps exceed exact float32 arithmetic (at most {_MAX_STEPS} in "
+            "all): lower sigma, or use --noise-arithmetic float"
         )
 
 
-@dataclass(frozen=True)
-class GridNoise(SmoothingMeasure):
-    """Independent noise of L steps of 1/mq, for images on the grid k/q."""
+def integer_noise_parameters(half_width: float, q: int) -> tuple[int, int, int]:
+    """Return L, q and m: noise of half-width λ for images on the grid k/q is drawn in L steps of 1/mq.
 
-    levels: int
-    q: int
-    m: int = 1
-
-    def __post_init__(self) -> None:
-        check_size(self.levels, self.m * self.q)
-
-    def prepare(self, x_NCHW: Tensor) -> Tensor:
-        """The pixels in steps of 1/mq."""
-        return steps_of(x_NCHW, self.q, "integer noise").mul_(self.m)
-
-    def indices(self, prepared_BCHW: Tensor, random: KeyedRandom) -> Tensor:
-        """A step for each pixel, whole numbers in {0..L−1}."""
-        return random.integers(self.levels, tuple(prepared_BCHW.shape[1:]))
+    m makes at least 1024 steps per pixel range, and L = ⌈2λmq⌉, so the half-width L/2mq of the noise is at least λ and
+    exceeds it by less than half a step. The radius of every theorem for these distributions increases with the
+    half-width, so the certificate for λ holds.
+    """
+    m = max(1, math.ceil(_MIN_STEPS_PER_RANGE / q))
+    return max(1, math.ceil(2.0 * half_width * m * q)), q, m
 
 
-def steps_of(x: Tensor, q: int, who: str) -> Tensor:
-    """k of each pixel k/q, whole numbers in float32, same shape.
+def pixel_steps(x: Tensor, q: int, measure_name: str) -> Tensor:
+    """Return the integer k of each pixel k/q as float32, same shape.
 
-    Raises ValueError when a pixel is none of 0, 1/q, …, 1; `who` speaks of such images only.
+    Raises ValueError if a pixel is not one of 0, 1/q, …, 1. The message starts with `measure_name`, which certifies
+    only such images.
     """
     scaled = x * q
     steps = scaled.round()
-    off = (scaled - steps).abs().max().item()
+    largest_error = (scaled - steps).abs().max().item()
     if steps.min().item() < 0 or steps.max().item() > q:
-        raise ValueError(f"{who} certifies images in [0,1] only, and a pixel lies outside it")
-    if not off <= _TOLERANCE:  # also where a pixel is NaN
+        raise ValueError(f"{measure_name} certifies images in [0,1] only, and a pixel lies outside it")
+    if not largest_error <= _PIXEL_TOLERANCE:  # also where a pixel is NaN
         raise ValueError(
-            f"{who} certifies images on the grid k/{q} only, and a pixel lies {off / q:.2g} off it: "
+            f"{measure_name} certifies images on the grid k/{q} only, and a pixel lies {largest_error / q:.2g} off it: "
             "quantise the images or use ssn with --noise-arithmetic float"
         )
     return steps
 
 
-def split(steps_BCHW: Tensor, index_BCHW: Tensor, *, levels: int, q: int) -> Tensor:
-    """The middle of the cell of [0,1] that holds each pixel, float32.
+def split_pixels(steps_BCHW: Tensor, index_BCHW: Tensor, *, levels: int, q: int) -> Tensor:
+    """Replace each pixel by the midpoint of its cell of [0,1], float32 (Levine & Feizi 2021, equation 28).
 
-    `steps_BCHW`: pixels in steps of 1/q. `index_BCHW`, whole numbers in float32, which are changed: [0,1] is cut at
-    (index + ½)/q and every L/q from there (Levine & Feizi 2021, eq. 28). Only quotients are rounded.
+    `steps_BCHW` holds pixels in steps of 1/q. `index_BCHW` holds integers in float32 and is overwritten: it divides
+    [0,1] at (index + ½)/q and at every multiple of L/q from there, with L = `levels`. Only quotients are rounded.
     """
-    # In half steps pixels are even and cuts odd, so no pixel lies on a cut; 2L is even, so the quotient is at least
-    # 1/2L away from a whole number, far more than its rounding.
+    # In half steps pixels are even and split points odd, so no pixel lies on a split point. 2L is even, so each
+    # quotient is at least 1/2L away from an integer, which is far more than its rounding error.
     period = 2 * levels
-    cut_BCHW = index_BCHW.mul_(2).add_(1)
-    high_BCHW = (2 * steps_BCHW).sub_(cut_BCHW).div_(period).ceil_().mul_(period).add_(cut_BCHW)
-    low_BCHW = torch.sub(high_BCHW, period, out=cut_BCHW).clamp_(min=0)
+    split_BCHW = index_BCHW.mul_(2).add_(1)
+    high_BCHW = (2 * steps_BCHW).sub_(split_BCHW).div_(period).ceil_().mul_(period).add_(split_BCHW)
+    low_BCHW = torch.sub(high_BCHW, period, out=split_BCHW).clamp_(min=0)
     return high_BCHW.clamp_(max=2 * q).add_(low_BCHW).div_(4 * q)

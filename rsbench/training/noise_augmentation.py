@@ -19,7 +19,7 @@ from rsbench.models.device import prepare_device
 from rsbench.models.networks import Normalized
 from rsbench.records import DatasetInfo, EpochRecord, IntArray
 from rsbench.smoothing.build import build_measure
-from rsbench.smoothing.measure import SmoothingMeasure
+from rsbench.smoothing.measures import SmoothingMeasure
 from rsbench.smoothing.randomness import KeyedRandom, Stage, check_streams, permutation
 from rsbench.specs import CheckpointHeader, TrainingSpec
 

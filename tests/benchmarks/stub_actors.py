@@ -13,8 +13,8 @@ import numpy as np
 import ray
 from ray.actor import ActorHandle
 
-from rsbench.certification.plan import batches_of
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.plan import batch_count
+from rsbench.certification.voting import CertificationWork
 from rsbench.cluster.actor import VotingActor
 from rsbench.cluster.scheduler import CountChunks, vote_counting
 from rsbench.data.dataset import ImageDataset, Pixels
@@ -71,7 +71,7 @@ class StubActor:
         counts_NRK = self._counts_NRK[np.array(chunk.indices) % DISTINCT]
         if self._spec is None:
             self._spec = ray.get(work[0]).spec
-        every = batches_of(self._spec, len(chunk.indices))
+        every = batch_count(self._spec, len(chunk.indices))
         # The first part of a chunk has all of its votes.
         part = 0 if batches is not None and batches.start > 0 else 1
         votes = Votes(part * counts_NRK, PREFIXES)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsbench.certification.plan import batches_of, cut, default_chunk_images, spec_prefixes, vote_prefixes
+from rsbench.certification.plan import all_chunks, batch_count, default_chunk_images, spec_prefixes, vote_prefixes
 from rsbench.data.subset import canonical
 from tests.fixtures.work import spec
 
@@ -42,7 +42,7 @@ def test_an_enumerated_run_has_one_prefix_its_levels() -> None:
 @given(st.sets(st.integers(0, 500), min_size=1, max_size=60), st.integers(1, 20))
 def test_chunks_hold_every_image_once_in_order(chosen: set[int], size: int) -> None:
     indices = tuple(sorted(chosen))
-    chunks = cut(spec(images=canonical(indices), chunk_images=size))
+    chunks = all_chunks(spec(images=canonical(indices), chunk_images=size))
     assert [i for chunk in chunks for i in chunk.indices] == list(indices)
     assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
     assert all(len(chunk.indices) == size for chunk in chunks[:-1])
@@ -50,7 +50,7 @@ def test_chunks_hold_every_image_once_in_order(chosen: set[int], size: int) -> N
 
 
 def test_chunks_are_made_when_they_are_asked_for() -> None:
-    chunks = cut(spec(images=f"0:{10**9}:1", chunk_images=7))
+    chunks = all_chunks(spec(images=f"0:{10**9}:1", chunk_images=7))
     assert len(chunks) == 142_857_143
     assert chunks[-1].indices == (999_999_994, 999_999_995, 999_999_996, 999_999_997, 999_999_998, 999_999_999)
     assert chunks[2:0:-1] == [chunks[2], chunks[1]]
@@ -67,7 +67,7 @@ def test_a_chunk_fills_sixty_four_batches(passes: int, images: int) -> None:
 def test_little_of_a_full_chunk_is_filled_up(batch_size: int, passes: int) -> None:
     images = default_chunk_images(batch_size, passes)
     run = spec(n=passes, batch_size=batch_size, chunk_images=images)
-    batches = batches_of(run, images)
+    batches = batch_count(run, images)
     filling = batches * batch_size - images * run.passes_per_image
     assert 0 <= filling < batch_size
     # 64 batches, of which an image that does not fit any more leaves at most half empty.

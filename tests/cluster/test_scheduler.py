@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray._private.state import actors  # the public list needs Ray's dashboard
 
-from rsbench.certification.plan import batches_of, cut
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.plan import all_chunks, batch_count
+from rsbench.certification.voting import CertificationWork
 from rsbench.cluster import scheduler
 from rsbench.cluster.scheduler import vote_counting
 from rsbench.data.dataset import ImageDataset, Pixels
@@ -49,7 +49,7 @@ def stored_votes(counted: Iterable[Sequence[ChunkVotes]]) -> dict[int, bytes]:
 
 def count_with(workers: int, work: CertificationWork, dataset: ImageDataset) -> dict[int, bytes]:
     with vote_counting(workers, "cpu") as count:
-        return stored_votes(count(work, cut(work.spec), dataset.pixels))
+        return stored_votes(count(work, all_chunks(work.spec), dataset.pixels))
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_fewer_chunks_than_workers_are_shared_among_them(
         return digits.pixels(indices)
 
     with vote_counting(5, "cpu") as count:
-        counted = list(chain.from_iterable(count(work, cut(work.spec), load)))
+        counted = list(chain.from_iterable(count(work, all_chunks(work.spec), load)))
     assert sorted(one.chunk.number for one in counted) == [0, 1]
     assert stored_votes([counted]) == here
     # Two chunks in three shares each; one image of dssn is only 27 copies, a single batch.
@@ -108,10 +108,10 @@ def test_parts_hold_every_batch_of_every_chunk_once(
     images: int, chunk_images: int, n: int, batch_size: int, workers: int
 ) -> None:
     run = spec(images=f"0:{images}:1", chunk_images=chunk_images, n=n, batch_size=batch_size)
-    chunks = cut(run)
-    parts = list(scheduler._parts(run, chunks, workers))
+    chunks = all_chunks(run)
+    parts = list(scheduler._divide(run, chunks, workers))
     for chunk in chunks:
-        every = range(batches_of(run, len(chunk.indices)))
+        every = range(batch_count(run, len(chunk.indices)))
         held = [part.batches or every for part in parts if part.chunk == chunk]
         assert list(chain.from_iterable(held)) == list(every)
     assert len(chunks) <= len(parts) <= max(len(chunks), workers + len(chunks))
@@ -119,7 +119,7 @@ def test_parts_hold_every_batch_of_every_chunk_once(
 
 def test_the_order_of_chunks_changes_nothing(trained: dict[str, Checkpoint], digits: ImageDataset) -> None:
     work = work_for(trained["ssn"], digits)
-    chunks = cut(work.spec)
+    chunks = all_chunks(work.spec)
     with vote_counting(0, "cpu") as count:
         forwards = stored_votes(count(work, chunks, digits.pixels))
         backwards = stored_votes(count(work, chunks[::-1], digits.pixels))
@@ -132,7 +132,7 @@ def test_killing_an_actor_changes_nothing(trained: dict[str, Checkpoint], digits
     work = work_for(trained["uniform"], digits)
     undisturbed = count_with(0, work, digits)
     with vote_counting(2, "cpu") as count:
-        counted = count(work, cut(work.spec), digits.pixels)
+        counted = count(work, all_chunks(work.spec), digits.pixels)
         first = next(counted)
         os.kill(voting_process(), signal.SIGKILL)
         survived = stored_votes([first, *counted])
@@ -157,7 +157,7 @@ def test_many_actors_get_every_chunk_once_and_no_more_than_they_hold(
 
     def chunks() -> Iterator[Chunk]:
         nonlocal made
-        for chunk in cut(work.spec):
+        for chunk in all_chunks(work.spec):
             made += 1
             yield chunk
 
@@ -167,7 +167,7 @@ def test_many_actors_get_every_chunk_once_and_no_more_than_they_hold(
             assert made <= len(stored) + 2 * 64 + 1
             assert 1 <= len(together) <= max(1, 500 // size)
             stored += [counted.chunk.number for counted in together]
-    assert sorted(stored) == list(range(len(cut(work.spec))))
+    assert sorted(stored) == list(range(len(all_chunks(work.spec))))
 
 
 @pytest.mark.slow
@@ -201,7 +201,7 @@ def test_a_chunk_that_kills_its_worker_three_times_stops_the_run_and_keeps_the_r
     trained: dict[str, Checkpoint], digits: ImageDataset, ray_nodes: str
 ) -> None:
     work = work_for(trained["uniform"], digits)
-    chunks = cut(work.spec)
+    chunks = all_chunks(work.spec)
     finished: list[ChunkVotes] = []
     with vote_counting(1, "cpu") as count, pytest.raises(IncompleteError, match="images 16 to 23 failed 3 times"):
         finished.extend(chain.from_iterable(count(work, chunks, PoisonedImages(digits, 17).pixels)))

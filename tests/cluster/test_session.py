@@ -4,14 +4,14 @@ import signal
 
 import pytest
 
-from rsbench.cluster.session import _ctrl_c_later
+from rsbench.cluster.session import _delayed_interrupt
 
 
 def test_ctrl_c_is_felt_when_ray_has_started_or_stopped() -> None:
     steps = []
 
     def start() -> None:
-        with _ctrl_c_later():
+        with _delayed_interrupt():
             signal.raise_signal(signal.SIGINT)
             steps.append("started")
         steps.append("never reached")
@@ -27,7 +27,7 @@ def test_a_second_ctrl_c_is_felt_at_once() -> None:
     steps = []
 
     def start() -> None:
-        with _ctrl_c_later():
+        with _delayed_interrupt():
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
             steps.append("never reached")

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from rsbench.certification.plan import batches_of
-from rsbench.certification.votes import VoteCounter, added_up
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.plan import batch_count
+from rsbench.certification.voting import CertificationWork, ChunkVoter, merge_parts
 from rsbench.cluster.scheduler import CountChunks, vote_counting
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
@@ -308,15 +307,15 @@ def test_parts_of_a_chunk_from_two_kinds_of_device_are_refused_too(
     @contextmanager
     def shared(workers: int, device: str) -> Iterator[CountChunks]:
         def counted(work: CertificationWork, chunks: Iterable[Chunk], load: Any) -> Iterator[Sequence[ChunkVotes]]:
-            counter = VoteCounter(work)
+            counter = ChunkVoter(work)
             for chunk in chunks:
                 parts = [counter.count(chunk, load(chunk.indices), part) for part in (range(3), range(3, 19))]
-                yield [added_up([parts[0], replace(parts[1], devices=frozenset({"another"}))])]
+                yield [merge_parts([parts[0], replace(parts[1], devices=frozenset({"another"}))])]
 
         yield counted
 
     plan = plan_run(trained["ssn"], "x", digits, OPTIONS)
-    assert batches_of(plan.spec, 60) == 19
+    assert batch_count(plan.spec, 60) == 19
     with store_with(tmp_path, digits, trained["ssn"]) as store:
         with pytest.raises(UsageError, match=r"images 0 to 59 come from another kind of device .*another; cpu"):
             run_certification(store, digits, [plan], workers=0, watcher=Listener(), counting=shared)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rsbench.certification.votes import VoteCounter
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.voting import CertificationWork, ChunkVoter
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import UsageError
 from rsbench.jobs import settings
@@ -47,14 +46,14 @@ def test_a_setting_that_does_not_work_here_is_told_with_its_reason(
     trained: dict[str, Checkpoint], digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = run_of(trained["ssn"], digits)
-    real = VoteCounter
+    real = ChunkVoter
 
-    def counter(work: CertificationWork) -> VoteCounter:
+    def counter(work: CertificationWork) -> ChunkVoter:
         if work.spec.precision == "bf16":
             raise UsageError("no bf16 here")
         return real(work)
 
-    monkeypatch.setattr(settings, "VoteCounter", counter)
+    monkeypatch.setattr(settings, "ChunkVoter", counter)
     found = compare_settings(trained["ssn"], digits, own, seconds=0.01, watcher=Listener())
     assert {one.refusal for one in found if one.spec.precision == "bf16"} == {"no bf16 here"}
     assert [one.passes_per_second is None for one in found] == [one.spec.precision == "bf16" for one in found]

@@ -6,11 +6,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from rsbench.smoothing.additive import GaussianSmoothing, GridUniformSmoothing, UniformSmoothing
-from rsbench.smoothing.build import build_measure, grid_of
-from rsbench.smoothing.measure import EnumeratedMeasure, SmoothingMeasure
+from rsbench.smoothing.build import build_measure
+from rsbench.smoothing.grid import integer_noise_parameters
+from rsbench.smoothing.measures import (
+    DeterministicSplittingSmoothing,
+    EnumeratedMeasure,
+    GaussianSmoothing,
+    GridSplittingSmoothing,
+    GridUniformSmoothing,
+    SmoothingMeasure,
+    SplittingSmoothing,
+    UniformSmoothing,
+)
 from rsbench.smoothing.randomness import KeyedRandom, Stage
-from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
 from rsbench.specs import MeasureSpec
 
 SHAPE = (3, 4, 5)
@@ -151,7 +159,7 @@ def test_noise_of_whole_numbers_is_never_narrower_than_its_name(
     spec = MeasureSpec(family=family, sigma=0.5)
     assert build_measure(spec, q=16, shape_CHW=SHAPE, on_grid=True) == kind
     assert spec.half_width <= kind.levels / (2 * kind.m * kind.q) <= spec.half_width + 1 / (2 * 1024)
-    assert [grid_of(0.75, q) for q in (16, 255, 1023, 1024, 65_535)] == [
+    assert [integer_noise_parameters(0.75, q) for q in (16, 255, 1023, 1024, 65_535)] == [
         (1536, 16, 64), (1913, 255, 5), (3069, 1023, 2), (1536, 1024, 1), (98_303, 65_535, 1),
     ]  # fmt: skip
 
@@ -159,7 +167,7 @@ def test_noise_of_whole_numbers_is_never_narrower_than_its_name(
 def test_whole_numbers_need_a_grid_and_a_law_that_has_them() -> None:
     with pytest.raises(ValueError, match="grid"):
         build_measure(MeasureSpec(family="uniform", sigma=0.5), q=None, shape_CHW=SHAPE, on_grid=True)
-    with pytest.raises(ValueError, match="gaussian noise cannot be drawn in whole numbers"):
+    with pytest.raises(ValueError, match="gaussian noise cannot be drawn as integers"):
         build_measure(MeasureSpec(family="gaussian", sigma=0.5), q=16, shape_CHW=SHAPE, on_grid=True)
 
 

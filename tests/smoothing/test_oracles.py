@@ -10,11 +10,9 @@ import pytest
 import torch
 from scipy.stats import binom, norm
 
-from rsbench.smoothing.additive import GaussianSmoothing, UniformSmoothing
-from rsbench.smoothing.measure import SmoothingMeasure
+from rsbench.certification.voting import VoteCounter
+from rsbench.smoothing.measures import GaussianSmoothing, SmoothingMeasure, SplittingSmoothing, UniformSmoothing
 from rsbench.smoothing.randomness import KeyedRandom, Stage
-from rsbench.smoothing.splitting import SplittingSmoothing
-from rsbench.smoothing.voting import Ballot
 from rsbench.theory.confidence import clopper_pearson_lower
 from rsbench.theory.gaussian_l2 import gaussian_l2_radius
 from rsbench.theory.probability_bounds import ProbabilityBounds
@@ -29,11 +27,11 @@ pytestmark = pytest.mark.statistical
 def votes_for(network: HalfSpace, measure: SmoothingMeasure, x: list[float]) -> tuple[int, int]:
     """The N votes of copies of one image, by class."""
     x_CHW = torch.tensor(x).reshape(1, 1, -1)
-    ballot = Ballot(network, tallies=1, classes=2, device=torch.device("cpu"))
+    ballot = VoteCounter(network, vote_rows=1, classes=2, device=torch.device("cpu"))
     for start in range(0, N, 1000):
         random = KeyedRandom.of(17, Stage.ESTIMATE, 0, range(start, start + 1000))
-        ballot.cast(measure.perturb(x_CHW.expand(1000, *x_CHW.shape), random), torch.zeros(1000, dtype=torch.int64))
-    first, second = ballot.count()[0].tolist()
+        ballot.add(measure.perturb(x_CHW.expand(1000, *x_CHW.shape), random), torch.zeros(1000, dtype=torch.int64))
+    first, second = ballot.counts()[0].tolist()
     return first, second
 
 

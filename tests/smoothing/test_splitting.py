@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rsbench.smoothing.measures import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
 from rsbench.smoothing.randomness import KeyedRandom, Stage
-from rsbench.smoothing.splitting import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
 from tests.fixtures.draws import Draw
 from tests.fixtures.enumerated import numbered_copies
 
@@ -183,5 +183,5 @@ def test_whole_numbers_stay_exact_on_fine_grids(q: int, levels: int) -> None:
 
 
 def test_grids_too_fine_for_whole_numbers_in_float32_are_refused() -> None:
-    with pytest.raises(ValueError, match="more than float32 can count"):
+    with pytest.raises(ValueError, match="exceed exact float32 arithmetic"):
         GridSplittingSmoothing(2**21, 255)

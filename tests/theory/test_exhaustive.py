@@ -19,8 +19,12 @@ import torch
 from scipy.special import ndtr, ndtri
 
 from rsbench.records import FloatArray, IntArray
-from rsbench.smoothing.additive import GridUniformSmoothing, UniformSmoothing
-from rsbench.smoothing.splitting import GridSplittingSmoothing, SplittingSmoothing
+from rsbench.smoothing.measures import (
+    GridSplittingSmoothing,
+    GridUniformSmoothing,
+    SplittingSmoothing,
+    UniformSmoothing,
+)
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import SampledCertificate
 from rsbench.theory.deterministic_l1 import deterministic_l1_steps

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from rsbench.records import FloatArray
-from rsbench.smoothing.splitting import DeterministicSplittingSmoothing
+from rsbench.smoothing.measures import DeterministicSplittingSmoothing
 from rsbench.specs import MeasureSpec, deterministic_levels
 from rsbench.theory.accuracy_bounds import (
     bernstein_accuracy_lower,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsbench.records import FloatArray, IntArray
-from rsbench.smoothing.splitting import SplittingSmoothing
+from rsbench.smoothing.measures import SplittingSmoothing
 from rsbench.theory.probability_bounds import ProbabilityBounds
 from rsbench.theory.uniform_l1 import LipschitzL1, lipschitz_l1_radius
 from tests.fixtures.draws import Draw

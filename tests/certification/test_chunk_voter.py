@@ -8,15 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rsbench.certification.plan import batches_of, cut
-from rsbench.certification.votes import VoteCounter
-from rsbench.certification.work import CertificationWork
+from rsbench.certification.plan import all_chunks, batch_count
+from rsbench.certification.voting import CertificationWork, ChunkVoter
 from rsbench.data.dataset import unit_images
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.methods import METHODS
 from rsbench.records import Chunk, IntArray
 from rsbench.smoothing.build import build_measure
-from rsbench.smoothing.measure import EnumeratedMeasure
+from rsbench.smoothing.measures import EnumeratedMeasure
 from rsbench.smoothing.randomness import KeyedRandom, Stage
 from tests.fixtures.enumerated import numbered_copies
 from tests.fixtures.work import INFO, checkpoint, counter, images, spec
@@ -96,7 +95,7 @@ def test_selection_and_estimation_are_drawn_apart() -> None:
 @pytest.mark.parametrize("cuts", [(5,), (1, 2, 9), (3, 3, 10)])
 def test_the_votes_of_parts_add_up_to_those_of_the_chunk(method: str, cuts: tuple[int, ...]) -> None:
     run = spec(method, 1.5)
-    batches = batches_of(run, 3)
+    batches = batch_count(run, 3)
     ends = [0, *(min(cut_at, batches) for cut_at in cuts), batches]
     parts = [
         counter(run).count(CHUNK, images()[list(CHUNK.indices)], range(first, last)).votes.counts_NRK
@@ -122,9 +121,9 @@ def test_noise_of_whole_numbers_gives_other_votes_of_the_same_shape(method: str)
 
 
 def test_noise_that_is_drawn_no_more_is_refused() -> None:
-    with pytest.raises(UsageError, match="early rsbench"):
+    with pytest.raises(UsageError, match="early release"):
         counter(spec(noise="philox-block100-float32"))
-    with pytest.raises(UsageError, match="early rsbench"):
+    with pytest.raises(UsageError, match="early release"):
         counter(spec("dssn", noise="philox-block100-float32"))
 
 
@@ -138,7 +137,7 @@ def test_images_off_the_grid_are_refused_by_noise_of_whole_numbers() -> None:
 @pytest.mark.parametrize("method", ["cohen", "dssn"])
 def test_votes_do_not_depend_on_the_order_of_the_chunks(method: str) -> None:
     run = spec(method)
-    chunks = cut(run)
+    chunks = all_chunks(run)
     forwards, backwards = counter(run), counter(run)
     first = {c.number: forwards.count(c, images()[list(c.indices)]).votes.counts_NRK for c in chunks}
     last = {c.number: backwards.count(c, images()[list(c.indices)]).votes.counts_NRK for c in reversed(chunks)}
@@ -186,7 +185,7 @@ def test_an_image_off_the_grid_is_refused_by_deterministic_splitting() -> None:
 
 def test_a_network_that_returns_nan_is_refused() -> None:
     run = spec()
-    broken = VoteCounter(CertificationWork(run, INFO, checkpoint(scale=float("nan"))))
+    broken = ChunkVoter(CertificationWork(run, INFO, checkpoint(scale=float("nan"))))
     with pytest.raises(CheckpointError, match=r"images 0 to 19: the network returned NaN or infinity"):
         broken.count(CHUNK, images()[[0, 7, 19]])
 

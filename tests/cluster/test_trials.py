@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rsbench.cluster.sweep import train_trials
+from rsbench.cluster.trials import train_trials
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import IncompleteError
 from rsbench.jobs.sweep import training_data
