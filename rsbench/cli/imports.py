@@ -10,8 +10,13 @@ from rsbench.cli import options as o
 from rsbench.cli.output import print_json, say
 from rsbench.errors import UsageError
 from rsbench.families import FAMILIES
-from rsbench.foreign.claims import Claims, Reading, certificate_and_family
-from rsbench.foreign.known_datasets import KNOWN, imported_dataset
+from rsbench.foreign.import_options import (
+    KNOWN_DATASETS,
+    ImportOptions,
+    ReadResult,
+    describe_dataset,
+    resolve_certificate,
+)
 from rsbench.theory.catalogue import CERTIFICATES
 
 if TYPE_CHECKING:
@@ -23,7 +28,9 @@ app = typer.Typer(
 
 _Dataset = Annotated[
     str | None,
-    typer.Option(envvar="RSBENCH_DATASET", help=f"{', '.join(KNOWN)}, or another name with --classes and --shape."),
+    typer.Option(
+        envvar="RSBENCH_DATASET", help=f"{', '.join(KNOWN_DATASETS)}, or another name with --classes and --shape."
+    ),
 ]
 _Method = Annotated[
     str, typer.Option(envvar="RSBENCH_METHOD", help="cohen, uniform, ssn, dssn, or any name with --certificate.")
@@ -133,19 +140,19 @@ def reported(db: o.Database = None, json: o.Json = False) -> None:
 def _claims(
     dataset: str | None, method: str, certificate: str | None, measure: str | None, sigma: float | None,
     n0: int | None, n: int | None, alpha: float | None, classes: int | None, shape: str | None, q: int | None,
-) -> Claims:  # fmt: skip
+) -> ImportOptions:  # fmt: skip
     """What the options say of the files. Raises UsageError when that is too little, out of range or contradictory."""
     if dataset is None:
         raise UsageError(
-            f"no --dataset: name the images, {', '.join(KNOWN)}, or another name with --classes and --shape"
+            f"no --dataset: name the images, {', '.join(KNOWN_DATASETS)}, or another name with --classes and --shape"
         )
     for flag, name in (("--dataset", dataset), ("--method", method)):
         if not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
             raise UsageError(f"{flag} {name!r}: give a name of 1 to 64 printable characters")
     family = None if measure is None else o.choice("--measure", measure, tuple(FAMILIES))
-    described = imported_dataset(dataset, classes=classes, q=q, shape=None if shape is None else _shape(shape))
-    theorem, family = certificate_and_family(method, certificate, family)
-    return Claims(described, method, theorem, family, sigma, n0, n, alpha)
+    described = describe_dataset(dataset, classes=classes, q=q, shape=None if shape is None else _shape(shape))
+    theorem, family = resolve_certificate(method, certificate, family)
+    return ImportOptions(described, method, theorem, family, sigma, n0, n, alpha)
 
 
 def _shape(text: str) -> tuple[int, int, int]:
@@ -156,7 +163,7 @@ def _shape(text: str) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _import(read: Callable[[], Reading], claims: Claims, db: str | None, dry_run: bool, json: bool) -> None:
+def _import(read: Callable[[], ReadResult], claims: ImportOptions, db: str | None, dry_run: bool, json: bool) -> None:
     from rsbench.jobs.importing import import_files
 
     reading, files = import_files(read, o.database(db), dry_run=dry_run)
@@ -164,7 +171,10 @@ def _import(read: Callable[[], Reading], claims: Claims, db: str | None, dry_run
         print_json(_as_json(reading, files))
     else:
         _print_lines(files)
-    for told, paths in (("without a row, skipped", reading.empty), ("no table, passed over", reading.passed_over)):
+    for told, paths in (
+        ("without a row, skipped", reading.empty_files),
+        ("no table, passed over", reading.ignored_files),
+    ):
         if paths:
             more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
             say(f"{told}: {', '.join(map(str, paths[:3]))}{more}")
@@ -176,7 +186,7 @@ def _import(read: Callable[[], Reading], claims: Claims, db: str | None, dry_run
     say(_conclusion(files, claims, dry_run))
 
 
-def _conclusion(files: "Sequence[ImportedFile]", claims: Claims, dry_run: bool) -> str:
+def _conclusion(files: "Sequence[ImportedFile]", claims: ImportOptions, dry_run: bool) -> str:
     new = [file for file in files if file.new]
     runs = "1 run" if len(new) == 1 else f"{len(new)} runs"
     if not new:
@@ -190,7 +200,7 @@ def _conclusion(files: "Sequence[ImportedFile]", claims: Claims, dry_run: bool) 
     return f"{runs} of {images} imported{known}; see {shown}"
 
 
-def _as_json(reading: Reading, files: "Sequence[ImportedFile]") -> dict[str, Any]:
+def _as_json(reading: ReadResult, files: "Sequence[ImportedFile]") -> dict[str, Any]:
     return {
         "runs": [
             {
@@ -205,8 +215,8 @@ def _as_json(reading: Reading, files: "Sequence[ImportedFile]") -> dict[str, Any
             }
             for file in files
         ],
-        "empty": list(map(str, reading.empty)),
-        "passed_over": list(map(str, reading.passed_over)),
+        "empty": list(map(str, reading.empty_files)),
+        "passed_over": list(map(str, reading.ignored_files)),
         "warnings": list(reading.warnings),
     }
 

@@ -1,1 +1,1 @@
-"""Results that others computed: their files in, records of imported runs out."""
+"""Runs that were computed elsewhere: read their files, check them, and return records that the store can import."""

@@ -1,14 +1,18 @@
-"""Runs of others as .npz files: votes, or lower bounds on the class probability. Shapes: N images, K classes.
+"""Read runs from .npz files that hold votes, or lower bounds on the probability of the predicted class.
 
-| key            | shape | what                                                                      |
-|----------------|-------|---------------------------------------------------------------------------|
-| `labels`       | N     | classes of the images                                                     |
-| `votes`        | N×K   | fresh votes of each class, every row of the same sum n                    |
-| `selection`    | N×K   | the votes that selected the class, or                                     |
-| `predicted`    | N     | the class that they selected; neither is needed for dssn                  |
-| `lower_bounds` | N     | instead of votes: pA, with `predicted` (−1 where it abstained)            |
-| `index`        | N     | which images; 0..N−1 without it                                           |
-| `sigma`, `n0`, `n`, `alpha` | 1 | what the command line would say                                  |
+| key            | shape  | content                                                                              |
+|----------------|--------|--------------------------------------------------------------------------------------|
+| `labels`       | N      | true classes                                                                         |
+| `votes`        | N×K    | estimation votes of each class; every row has the same sum n                         |
+| `selection`    | N×K    | selection votes, drawn independently of `votes`                                      |
+| `predicted`    | N      | the class that the selection votes chose; given instead of `selection`               |
+| `lower_bounds` | N      | lower bounds on pA, given instead of `votes`; needs `predicted`, −1 on abstention    |
+| `index`        | N      | index of each image in the test set; 0..N−1 if missing                               |
+| `sigma`, `n0`, `n`, `alpha` | scalar | the same as the command's options; must not contradict them             |
+
+Votes of `dssn` need neither `selection` nor `predicted`.
+
+Shapes: N images, K classes.
 """
 
 import hashlib
@@ -28,8 +32,8 @@ import numpy.typing as npt
 
 from rsbench.data.subset import canonical
 from rsbench.errors import DataError, UsageError, first_line
-from rsbench.foreign.claims import Claims, Reading
-from rsbench.foreign.tree import files_below, name_below
+from rsbench.foreign.import_options import ImportOptions, ReadResult
+from rsbench.foreign.paths import display_name, files_below
 from rsbench.records import DatasetInfo, FloatArray, ImageColumns, ImportedRun, IntArray
 from rsbench.specs import ImportSpec, MeasureSpec
 from rsbench.theory.certificate import ImageFacts, SampledCertificate, check_votes
@@ -38,155 +42,160 @@ from rsbench.votes_format import encode_votes
 
 T = TypeVar("T", int, float)
 
-# What a damaged archive, or the header of an array in it, makes its readers raise.
-_DAMAGED = (
+# The exceptions that numpy and the archive readers raise for a damaged file or a damaged header in it.
+_READ_ERRORS = (
     *(OSError, ValueError, EOFError, RuntimeError, KeyError, TypeError, SyntaxError, MemoryError, OverflowError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
 )
-_SINGLE_VOTE = "only the selected class was published: its selection votes are stored as a single vote"
+_SINGLE_VOTE_NOTE = "the file has only the selected class: its selection votes are stored as a single vote"
 
 
-def read_npz(paths: list[Path], claims: Claims) -> Reading:
-    """Every .npz file at or below the paths, each one a run.
+def read_npz(paths: list[Path], options: ImportOptions) -> ReadResult:
+    """Read every .npz file at or below the paths; each is a run.
 
-    Raises UsageError or DataError, naming the file, when one cannot be read, lacks something that nobody told, or
-    contradicts itself or the claims.
+    Raises UsageError or DataError, naming the file, when one of the files cannot be read, lacks something that the
+    options do not state either, or contradicts itself or the options. Then nothing is imported.
     """
-    if claims.certificate.looks_at_images:
-        raise UsageError(f"certificate {claims.certificate.name} looks at the pixels, and an import has none: see lee")
+    if options.certificate.looks_at_images:
+        raise UsageError(
+            f"certificate {options.certificate.name} needs the pixels, which an import does not have: use "
+            "--certificate lee or box"
+        )
     files = files_below(paths, suffix=".npz")
     if not files:
-        raise UsageError(f"{', '.join(map(str, paths))}: no .npz file")
+        raise UsageError(f"{', '.join(map(str, paths))}: no .npz file: give a file, or a folder that contains some")
     contents = [_Arrays.of(file) for file in files]
-    dataset = claims.dataset.info(max(int(arrays.index_N.max()) for arrays in contents))
-    runs = (_run(arrays, claims, dataset) for arrays in contents)
-    return Reading(tuple(replace(run, source=name_below(paths, file)) for run, file in zip(runs, files, strict=True)))
+    dataset = options.dataset.info(max(int(arrays.index_N.max()) for arrays in contents))
+    runs = (_run(arrays, options, dataset) for arrays in contents)
+    return ReadResult(
+        tuple(replace(run, source=display_name(paths, file)) for run, file in zip(runs, files, strict=True))
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class _Arrays:
-    """The arrays of a file, rows by image index."""
+    """The arrays of a file, with rows in ascending order of the image index."""
 
     file: Path
     sha256: str
+    """SHA-256 of the file's content."""
+
     index_N: IntArray
+    """Index of each image in the test set."""
+
     label_N: IntArray
-    of_key: Mapping[str, npt.NDArray[Any]]
+    array_by_key: Mapping[str, npt.NDArray[Any]]
 
     @classmethod
     def of(cls, file: Path) -> "_Arrays":
+        """Read a file. Raises DataError when it is not an .npz file, or its labels or indices are invalid."""
         content = file.read_bytes()
         arrays = _load(file, content)
         if "labels" not in arrays:
-            raise DataError(f"{file} has no array labels: it holds {', '.join(sorted(arrays)) or 'nothing'}")
-        label_N = _whole(file, "labels", arrays["labels"])
+            raise DataError(f"{file} has no array labels: it contains {', '.join(sorted(arrays)) or 'nothing'}")
+        label_N = _integers(file, "labels", arrays["labels"])
         if label_N.ndim != 1 or not len(label_N):
-            raise DataError(f"{file}: labels must hold one class an image, got the shape {label_N.shape}")
-        index_N = _whole(file, "index", arrays.get("index", np.arange(len(label_N))), len(label_N))
+            raise DataError(f"{file}: labels must have one class for each image, got the shape {label_N.shape}")
+        index_N = _integers(file, "index", arrays.get("index", np.arange(len(label_N))), len(label_N))
         if index_N.min() < 0 or len(np.unique(index_N)) != len(index_N):
-            raise DataError(f"{file}: index must hold different numbers ≥ 0, and one is negative or stands there twice")
+            raise DataError(f"{file}: index must have distinct numbers ≥ 0, but one is negative or repeated")
         order_N = np.argsort(index_N)
         sorted_arrays = {
             key: value[order_N] if value.ndim and len(value) == len(order_N) else value for key, value in arrays.items()
         }
         return cls(file, hashlib.sha256(content).hexdigest(), index_N[order_N], label_N[order_N], sorted_arrays)
 
-    def whole_N(self, key: str) -> IntArray:
-        """A column of whole numbers. Raises DataError when it is none."""
-        return _whole(self.file, key, self.of_key[key], len(self.index_N))
+    def integer_column(self, key: str) -> IntArray:
+        """Return an array of N integers. Raises DataError when it is something else."""
+        return _integers(self.file, key, self.array_by_key[key], len(self.index_N))
 
-    def agreed(self, key: str, flag: str, told: T | None, kind: type[T]) -> T | None:
-        """A scalar that the file or the command line tells. Raises DataError when both do, and differ."""
-        if key not in self.of_key:
-            return told
-        value = self.of_key[key]
+    def scalar(self, key: str, flag: str, option: T | None, kind: type[T]) -> T | None:
+        """Return a scalar from the file, or the option's value if the file does not have it.
+
+        Raises DataError when the array is not one number, and UsageError when file and option differ.
+        """
+        if key not in self.array_by_key:
+            return option
+        value = self.array_by_key[key]
         if value.size != 1 or value.dtype.kind not in ("iu" if kind is int else "iuf"):
             raise DataError(f"{self.file}: {key} must be one {'whole ' if kind is int else ''}number, got {value!r}")
-        found = kind(value.item())
-        if told is not None and told != found:
+        number = kind(value.item())
+        if option is not None and option != number:
             raise UsageError(
-                f"{self.file}: {key} is {found:g} in the file and {told:g} by {flag}: correct the wrong one"
+                f"{self.file}: {key} is {number:g} in the file and {option:g} by {flag}: correct the wrong one"
             )
-        return found
+        return number
 
-    def refuse(self, what: str) -> NoReturn:
-        """Raises DataError."""
-        raise DataError(f"{self.file}: {what}")
-
-
-def _run(arrays: _Arrays, claims: Claims, dataset: DatasetInfo) -> ImportedRun:
-    if (largest := int(arrays.index_N[-1])) >= dataset.images:
-        arrays.refuse(f"index {largest} is beyond the {dataset.images:,} images of {dataset.name}")
-    _check_classes(arrays, "labels", arrays.label_N, dataset, least=0)
-    budget = _told(arrays, claims)
-    if ("votes" in arrays.of_key) == ("lower_bounds" in arrays.of_key):
-        arrays.refuse(f"it must hold either votes or lower_bounds, and it holds {', '.join(sorted(arrays.of_key))}")
-    if "votes" in arrays.of_key:
-        return _from_votes(arrays, claims, dataset, budget)
-    return _from_lower_bounds(arrays, claims, dataset, budget)
+    def refuse(self, problem: str) -> NoReturn:
+        """Raise DataError with the file's name."""
+        raise DataError(f"{self.file}: {problem}")
 
 
 @dataclass(frozen=True)
-class _Told:
-    """σ and the budget, as the file and the command line together tell them."""
+class _Sampling:
+    """How the votes of a file were drawn, as the file and the options state together."""
 
     sigma: float
     n_select: int | None
+    """n0; None if unknown, or if all splits were evaluated."""
+
     n_estimate: int | None
+    """n; None if the votes are still to be counted, or if all splits were evaluated."""
+
     failure_probability: float | None
+    """α; None if all splits were evaluated."""
 
 
-def _told(arrays: _Arrays, claims: Claims) -> _Told:
-    sigma = arrays.agreed("sigma", "--sigma", claims.sigma, float)
+def _run(arrays: _Arrays, options: ImportOptions, dataset: DatasetInfo) -> ImportedRun:
+    """Return the run of one file. Raises UsageError or DataError."""
+    if (largest := int(arrays.index_N[-1])) >= dataset.images:
+        arrays.refuse(f"index {largest} is beyond the {dataset.images:,} images of {dataset.name}")
+    _check_classes(arrays, "labels", arrays.label_N, dataset, least=0)
+    sampling = _resolve_sampling(arrays, options)
+    if ("votes" in arrays.array_by_key) == ("lower_bounds" in arrays.array_by_key):
+        arrays.refuse(
+            f"it must contain either votes or lower_bounds, and it contains {', '.join(sorted(arrays.array_by_key))}"
+        )
+    if "votes" in arrays.array_by_key:
+        return _run_from_votes(arrays, options, dataset, sampling)
+    return _run_from_lower_bounds(arrays, options, dataset, sampling)
+
+
+def _resolve_sampling(arrays: _Arrays, options: ImportOptions) -> _Sampling:
+    sigma = arrays.scalar("sigma", "--sigma", options.sigma, float)
     if sigma is None or not 0.0 < sigma < math.inf:
         arrays.refuse(f"σ must be a positive number, got {sigma}: give --sigma, or a scalar sigma in the file")
-    if claims.enumerated:
-        return _Told(sigma, None, None, None)
-    alpha = arrays.agreed("alpha", "--alpha", claims.failure_probability, float)
+    if options.is_enumerated:
+        return _Sampling(sigma, None, None, None)
+    alpha = arrays.scalar("alpha", "--alpha", options.failure_probability, float)
     if alpha is None or not 0.0 < alpha < 1.0:
         arrays.refuse(f"α must lie between 0 and 1, got {alpha}: give --alpha, or a scalar alpha in the file")
-    return _Told(
+    return _Sampling(
         sigma,
-        arrays.agreed("n0", "--n0", claims.n_select, int),
-        arrays.agreed("n", "--n", claims.n_estimate, int),
+        arrays.scalar("n0", "--n0", options.n_select, int),
+        arrays.scalar("n", "--n", options.n_estimate, int),
         alpha,
     )
 
 
-def _from_votes(arrays: _Arrays, claims: Claims, dataset: DatasetInfo, told: _Told) -> ImportedRun:
-    votes_NK = _whole(arrays.file, "votes", arrays.of_key["votes"])
-    notes: tuple[str, ...] = ()
+def _run_from_votes(arrays: _Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling) -> ImportedRun:
+    """Certify the votes of a file. Raises DataError when they are invalid."""
+    votes_NK = _integers(arrays.file, "votes", arrays.array_by_key["votes"])
     try:
-        check_votes(votes_NK, n=told.n_estimate, classes=dataset.classes)
+        check_votes(votes_NK, n=sampling.n_estimate, classes=dataset.classes)
         if len(votes_NK) != len(arrays.index_N):
-            raise ValueError(f"{len(votes_NK)} rows of votes and {len(arrays.index_N)} labels")
+            raise ValueError(f"{len(votes_NK)} rows of votes but {len(arrays.index_N)} labels")
     except ValueError as error:
         arrays.refuse(str(error))
+    selection_NK, n_select, notes = _resolve_selection(arrays, options, dataset, sampling, votes_NK)
     n = int(votes_NK[0].sum())
-    n_select = told.n_select
-    if claims.enumerated:
-        selection_NK = np.zeros_like(votes_NK)
-    elif "selection" in arrays.of_key:
-        selection_NK = _selection(arrays, votes_NK)
-        n_select = int(selection_NK[0].sum())
-        if told.n_select not in (None, n_select):
-            arrays.refuse(f"the selection votes sum to {n_select}, and n0 = {told.n_select} were drawn")
-    elif "predicted" in arrays.of_key:
-        predicted_N = arrays.whole_N("predicted")
-        _check_classes(arrays, "predicted", predicted_N, dataset, least=0)
-        selection_NK = np.eye(dataset.classes, dtype=np.int64)[predicted_N]
-        notes = (_SINGLE_VOTE,)
-    else:
-        arrays.refuse(
-            "votes cannot select and certify a class at once: add selection (N×K) or predicted (N), from other votes"
-        )
-    levels = (n, 0) if claims.enumerated else (None, None)
-    measure = MeasureSpec(family=claims.family, sigma=told.sigma, levels=levels[0], offsets_seed=levels[1])
-    verdicts = claims.certificate.certify(
+    levels, offsets_seed = (n, 0) if options.is_enumerated else (None, None)
+    measure = MeasureSpec(family=options.family, sigma=sampling.sigma, levels=levels, offsets_seed=offsets_seed)
+    verdicts = options.certificate.certify(
         selection_NK,
         votes_NK,
         measure,
-        failure_probability=told.failure_probability,
+        failure_probability=sampling.failure_probability,
         images=ImageFacts(q=dataset.q, dims=math.prod(dataset.shape)),
     )
     images = ImageColumns(
@@ -196,40 +205,67 @@ def _from_votes(arrays: _Arrays, claims: Claims, dataset: DatasetInfo, told: _To
         verdicts.radius_N,
         votes=tuple(encode_votes(np.stack([selection_NK, votes_NK], axis=1))),
     )
-    told = _Told(told.sigma, n_select, None if claims.enumerated else n, told.failure_probability)
-    return ImportedRun(_spec(arrays, claims, dataset, told, measure.levels), dataset, images, str(arrays.file), notes)
+    counted = replace(sampling, n_select=n_select, n_estimate=None if options.is_enumerated else n)
+    return ImportedRun(_spec(arrays, options, dataset, counted, levels), dataset, images, str(arrays.file), notes)
 
 
-def _selection(arrays: _Arrays, votes_NK: IntArray) -> IntArray:
-    selection_NK = _whole(arrays.file, "selection", arrays.of_key["selection"])
+def _resolve_selection(
+    arrays: _Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling, votes_NK: IntArray
+) -> tuple[IntArray, int | None, tuple[str, ...]]:
+    """Return the selection votes of a file, n0, and notes for the reader of the board."""
+    if options.is_enumerated:
+        return np.zeros_like(votes_NK), sampling.n_select, ()
+    if "selection" in arrays.array_by_key:
+        selection_NK = _selection_votes(arrays, votes_NK)
+        n_select = int(selection_NK[0].sum())
+        if sampling.n_select not in (None, n_select):
+            arrays.refuse(f"the selection votes of an image sum to {n_select}, but n0 = {sampling.n_select} was given")
+        return selection_NK, n_select, ()
+    if "predicted" not in arrays.array_by_key:
+        arrays.refuse(
+            "the same votes cannot select a class and certify it: add selection (N×K) or predicted (N) of other votes"
+        )
+    predicted_N = arrays.integer_column("predicted")
+    _check_classes(arrays, "predicted", predicted_N, dataset, least=0)
+    return np.eye(dataset.classes, dtype=np.int64)[predicted_N], sampling.n_select, (_SINGLE_VOTE_NOTE,)
+
+
+def _selection_votes(arrays: _Arrays, votes_NK: IntArray) -> IntArray:
+    selection_NK = _integers(arrays.file, "selection", arrays.array_by_key["selection"])
     if selection_NK.shape != votes_NK.shape:
         arrays.refuse(f"selection has the shape {selection_NK.shape}, votes {votes_NK.shape}: they must be the same")
     try:
         check_votes(selection_NK)
     except ValueError as error:
         arrays.refuse(f"selection: {error}")
-    if "predicted" in arrays.of_key and (arrays.whole_N("predicted") != selection_NK.argmax(axis=1)).any():
+    if "predicted" in arrays.array_by_key and (arrays.integer_column("predicted") != selection_NK.argmax(axis=1)).any():
         arrays.refuse("predicted is not the class that selection selects: leave one of them out")
     return selection_NK
 
 
-def _from_lower_bounds(arrays: _Arrays, claims: Claims, dataset: DatasetInfo, told: _Told) -> ImportedRun:
-    certificate = claims.certificate
+def _run_from_lower_bounds(
+    arrays: _Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling
+) -> ImportedRun:
+    """Compute the radii of lower bounds on pA. Raises DataError when the bounds are invalid."""
+    certificate = options.certificate
     if not isinstance(certificate, SampledCertificate):
-        arrays.refuse(f"certificate {certificate.name} counts votes, and lower_bounds are none: give votes")
-    if "predicted" not in arrays.of_key:
-        arrays.refuse("lower_bounds need predicted, the class that each is of")
-    if told.n_estimate is None or told.failure_probability is None:
-        arrays.refuse("lower_bounds do not tell of how many votes: give --n, or a scalar n in the file")
+        arrays.refuse(f"certificate {certificate.name} needs votes, but the file has lower_bounds")
+    if "predicted" not in arrays.array_by_key:
+        arrays.refuse("lower_bounds need the array predicted, the class that each bound is of")
+    if sampling.n_estimate is None or sampling.failure_probability is None:
+        arrays.refuse("the number of votes behind lower_bounds is unknown: give --n, or a scalar n in the file")
     lower_N = _lower_bounds(arrays)
-    _check_bounds_are_of_so_many_votes(arrays, float(lower_N.max()), told.n_estimate, told.failure_probability)
-    predicted_N = arrays.whole_N("predicted")
+    _check_attainable(arrays, float(lower_N.max()), sampling.n_estimate, sampling.failure_probability)
+    predicted_N = arrays.integer_column("predicted")
     _check_classes(arrays, "predicted", predicted_N, dataset, least=-1)
     certified_N = lower_N > 0.5
-    if (wrong_N := (predicted_N == -1) & certified_N).any():
-        row = int(np.flatnonzero(wrong_N)[0])
-        arrays.refuse(f"index {arrays.index_N[row]}: predicted is −1 beside a lower bound of {lower_N[row]:g}, above ½")
-    measure = MeasureSpec(family=claims.family, sigma=told.sigma)
+    if (contradicts_N := (predicted_N == -1) & certified_N).any():
+        row = int(np.flatnonzero(contradicts_N)[0])
+        arrays.refuse(
+            f"index {arrays.index_N[row]}: predicted is −1, an abstention, but its lower bound of {lower_N[row]:g} is "
+            "above ½"
+        )
+    measure = MeasureSpec(family=options.family, sigma=sampling.sigma)
     scale = measure.sigma if certificate.scale == "sigma" else measure.half_width
     facts = ImageFacts(q=dataset.q, dims=math.prod(dataset.shape))
     images = ImageColumns(
@@ -238,72 +274,86 @@ def _from_lower_bounds(arrays: _Arrays, claims: Claims, dataset: DatasetInfo, to
         np.where(certified_N, predicted_N, -1),
         certificate.radius(ProbabilityBounds.one_versus_rest(lower_N), scale, facts),
     )
-    return ImportedRun(_spec(arrays, claims, dataset, told, None), dataset, images, str(arrays.file))
+    return ImportedRun(_spec(arrays, options, dataset, sampling, None), dataset, images, str(arrays.file))
 
 
 def _lower_bounds(arrays: _Arrays) -> FloatArray:
-    """pA as float64; a narrower float is what is left of a bound after rounding to nearest, so it is stepped down."""
-    bound_N = arrays.of_key["lower_bounds"]
+    """Return the lower bounds in float64.
+
+    Bounds in a narrower type were rounded to nearest, so they are lowered by one step of that type.
+    """
+    bound_N = arrays.array_by_key["lower_bounds"]
     if bound_N.dtype.kind != "f" or bound_N.shape != arrays.index_N.shape:
-        arrays.refuse(f"lower_bounds must hold one float an image, got {bound_N.dtype} of the shape {bound_N.shape}")
-    if (wrong_N := ~((bound_N >= 0.0) & (bound_N < 1.0))).any():
-        arrays.refuse(f"a lower bound from samples lies in [0, 1), got {bound_N[wrong_N][0]:g}")
+        arrays.refuse(
+            f"lower_bounds must have one float for each image, got {bound_N.dtype} of the shape {bound_N.shape}"
+        )
+    if (invalid_N := ~((bound_N >= 0.0) & (bound_N < 1.0))).any():
+        arrays.refuse(f"a lower bound from samples lies in [0, 1), got {bound_N[invalid_N][0]:g}")
     if bound_N.dtype.itemsize < 8:
         bound_N = np.maximum(np.nextafter(bound_N, np.array(-1, dtype=bound_N.dtype)), 0)
     return bound_N.astype(np.float64)
 
 
-def _check_bounds_are_of_so_many_votes(arrays: _Arrays, largest: float, n: int, failure_probability: float) -> None:
-    """Raises DataError when a bound is above α^(1/n), that of a unanimous image."""
-    most = failure_probability ** (1.0 / n)
-    # Other code's special functions may differ in the last digits.
-    if largest > most * (1.0 + 2.0**-40):
-        told = f"n = {n:,} and α = {failure_probability:g}"
-        arrays.refuse(f"a lower bound is {largest:.9g}, and {told} allow at most {most:.9g}: correct n or alpha")
+def _check_attainable(arrays: _Arrays, largest: float, n: int, failure_probability: float) -> None:
+    """Raise DataError when a bound is above α^(1/n), the bound of a unanimous image."""
+    limit = failure_probability ** (1.0 / n)
+    # The special functions of other code may differ in the last digits.
+    if largest > limit * (1.0 + 2.0**-40):
+        arrays.refuse(
+            f"a lower bound is {largest:.9g}, but n = {n:,} and α = {failure_probability:g} allow at most {limit:.9g}: "
+            "correct n or alpha"
+        )
 
 
-def _spec(arrays: _Arrays, claims: Claims, dataset: DatasetInfo, told: _Told, levels: int | None) -> ImportSpec:
+def _spec(
+    arrays: _Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling, levels: int | None
+) -> ImportSpec:
     return ImportSpec(
         source="npz",
         content_sha256=arrays.sha256,
-        method=claims.method,
+        method=options.method,
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
         images=canonical(tuple(arrays.index_N.tolist())),
-        family=claims.family,
-        sigma=told.sigma,
+        family=options.family,
+        sigma=sampling.sigma,
         levels=levels,
-        certificate=claims.certificate.name,
-        n_select=told.n_select,
-        n_estimate=told.n_estimate,
-        failure_probability=told.failure_probability,
+        certificate=options.certificate.name,
+        n_select=sampling.n_select,
+        n_estimate=sampling.n_estimate,
+        failure_probability=sampling.failure_probability,
     )
 
 
 def _check_classes(arrays: _Arrays, key: str, class_N: IntArray, dataset: DatasetInfo, *, least: int) -> None:
-    wrong_N = (class_N < least) | (class_N >= dataset.classes)
-    if wrong_N.any():
-        arrays.refuse(f"{key} has {class_N[wrong_N][0]}, outside {least}..{dataset.classes - 1} of {dataset.name}")
+    """Raise DataError unless all classes lie in least..K−1."""
+    invalid_N = (class_N < least) | (class_N >= dataset.classes)
+    if invalid_N.any():
+        arrays.refuse(
+            f"{key} has the class {class_N[invalid_N][0]}, outside {least}..{dataset.classes - 1} of {dataset.name}"
+        )
 
 
-def _whole(file: Path, key: str, array: npt.NDArray[Any], rows: int | None = None) -> IntArray:
+def _integers(file: Path, key: str, array: npt.NDArray[Any], rows: int | None = None) -> IntArray:
+    """Return an array as int64. Raises DataError unless it has integers below 2³¹, and `rows` of them if given."""
     if array.dtype.kind not in "iu":
-        raise DataError(f"{file}: {key} must hold whole numbers, got {array.dtype}")
+        raise DataError(f"{file}: {key} must have whole numbers, got {array.dtype}")
     if rows is not None and array.shape != (rows,):
         raise DataError(
-            f"{file}: {key} must hold one number for each of the {rows} labels, got the shape {array.shape}"
+            f"{file}: {key} must have one number for each of the {rows} labels, got the shape {array.shape}"
         )
     if array.size and array.max() >= 2**31:
-        raise DataError(f"{file}: {key} has {array.max()}, more than can be meant")
+        raise DataError(f"{file}: {key} has {array.max()}, but numbers must be below 2³¹")
     return array.astype(np.int64)
 
 
 def _load(file: Path, content: bytes) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of an .npz file. Raises DataError when it is not one, or needs pickle."""
     try:
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array")
+            raise ValueError("it contains a single array")
         with loaded:
             return dict(loaded)
-    except _DAMAGED as error:
+    except _READ_ERRORS as error:
         raise DataError(f"{file} cannot be read as an .npz file: {first_line(error)}") from error

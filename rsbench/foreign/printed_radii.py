@@ -1,13 +1,15 @@
-r"""What a printed radius can stand for.
+r"""What may be claimed of a radius that was printed as text.
 
-Released files print radii rounded to nearest, mostly by "{:.3}": a radius of 0.3564 stands there as 0.356, one of
-0.3566 as 0.357, which is more than was certified, and one of 0.3600 as 0.36. What may be claimed is the lower end of
-the numbers that print so: half a unit of the last place below. The last place is not that of the text, which drops
-zeros, but that of the file: S digits from the first that is not zero, S being the most that a text of the file has, and
-never finer than the D decimals that are the most of the file. The first is what holds for "{:.3}", the second for
-"{:.3f}".
+Released files print radii rounded to nearest, mostly with "{:.3}". A radius of 0.3564 appears as 0.356; one of 0.3566
+appears as 0.357, which is more than was certified; one of 0.3600 appears as 0.36. So the most that may be claimed is
+the smallest number that prints as the text: half a unit of the last printed place below it.
 
-Everything here is exact: integers and fractions until the last step, which rounds down.
+The last printed place cannot be read from one text, because trailing zeros are dropped. It is taken from the whole
+file: let S be the largest number of significant digits and D the largest number of decimals of any text. The last place
+of a number is its S-th significant digit, but never finer than D decimals. The first rule is that of "{:.3}", the
+second that of "{:.3f}".
+
+All computations are exact, in integers and fractions, until the final conversion to float, which rounds down.
 """
 
 import math
@@ -23,29 +25,30 @@ from rsbench.theory.rounding import floor_quotient, floor_to_float
 
 _DECIMAL = re.compile(r"([0-9]+)\.?([0-9]*)(?:[eE]([+-]?[0-9]{1,3}))?", re.ASCII)
 _LARGEST_MAGNITUDE = 6
-_WHOLE_FLOAT = 15
+# Radii with at least this many significant digits were printed as whole floats, by repr.
+_FLOAT_DIGITS = 15
 
 
 @dataclass(frozen=True)
 class PrintedNumber:
-    """A decimal number as it was printed: `mantissa`·10^`exponent`."""
+    """A non-negative decimal number as it was printed: `mantissa`·10^`exponent`."""
 
     mantissa: int
     exponent: int
 
     @property
-    def significant(self) -> int:
-        """How many digits were printed, from the first that is not zero; none for zero."""
+    def significant_digits(self) -> int:
+        """How many digits were printed from the first nonzero one on; 0 for zero."""
         return len(str(self.mantissa)) if self.mantissa else 0
 
     @property
     def magnitude(self) -> int:
-        """The number is below 10^magnitude; not below a tenth of that, unless it is zero."""
+        """The integer m with 10^(m−1) ≤ number < 10^m. For zero, which has none, 1 + `exponent`."""
         return len(str(self.mantissa)) + self.exponent
 
 
 def parse_radius(text: str) -> PrintedNumber | None:
-    """The number that a text prints, or None when it is no decimal number in 0..999,999."""
+    """Return the number that a text prints, or None if it is not a decimal number in 0..999,999."""
     match = _DECIMAL.fullmatch(text)
     if match is None or len(text) > 40:
         return None
@@ -55,53 +58,58 @@ def parse_radius(text: str) -> PrintedNumber | None:
 
 
 @dataclass(frozen=True)
-class Precision:
-    """How finely the radii of a file were printed: S significant digits, and D decimals.
-
-    `fixed`: every radius has D decimals, as "{:.3f}" prints them.
-    """
+class PrintPrecision:
+    """How precisely the radii of a file were printed."""
 
     digits: int
+    """S, the largest number of significant digits."""
+
     decimals: int
+    """D, the largest number of decimals."""
+
     fixed: bool
+    """Whether every nonzero radius has D decimals, as "{:.3f}" prints them."""
 
     @classmethod
-    def of(cls, numbers: Sequence[PrintedNumber]) -> "Precision":
-        """The precision of a file's radii. Zeros say nothing of it: an abstention's 0.0 is written by hand."""
-        told = [number for number in numbers if number.mantissa]
-        decimals = [max(0, -number.exponent) for number in told]
+    def of(cls, numbers: Sequence[PrintedNumber]) -> "PrintPrecision":
+        """Determine the precision of a file's radii. Zeros are skipped: code writes "0.0" for an abstention."""
+        nonzero = [number for number in numbers if number.mantissa]
+        decimals = [max(0, -number.exponent) for number in nonzero]
         return cls(
-            digits=max((number.significant for number in told), default=1),
+            digits=max((number.significant_digits for number in nonzero), default=1),
             decimals=max(decimals, default=0),
             fixed=len(set(decimals)) == 1 and decimals[0] > 0,
         )
 
     @property
     def text(self) -> str:
-        """For people."""
+        """The precision in words. It is part of an imported run's identity, so it must not change."""
         return (
             f"{self.decimals} decimals"
-            if self.fixed and self.digits < _WHOLE_FLOAT
+            if self.fixed and self.digits < _FLOAT_DIGITS
             else f"{self.digits} significant digits"
         )
 
     def interval(self, number: PrintedNumber) -> tuple[Fraction, Fraction]:
-        """The least and the largest that prints as the number; never below 0."""
-        # In halves of a unit the number is even, for no digit of it is finer than the unit.
-        unit = max(number.magnitude - self.digits, -self.decimals)
-        halves = 2 * number.mantissa * 10 ** (number.exponent - unit) if number.mantissa else 0
-        return _halves(max(halves - 1, 0), unit), _halves(halves + 1, unit)
+        """Return the smallest and the largest value that print as the number; never below 0."""
+        # Counted in half units of the last place, the number itself is even.
+        unit_exponent = max(number.magnitude - self.digits, -self.decimals)
+        halves = 2 * number.mantissa * 10 ** (number.exponent - unit_exponent) if number.mantissa else 0
+        return _half_units(max(halves - 1, 0), unit_exponent), _half_units(halves + 1, unit_exponent)
 
 
-def lower_ends(numbers: Sequence[PrintedNumber], precision: Precision) -> FloatArray:
-    """The largest float that each printed radius allows to claim."""
+def smallest_values(numbers: Sequence[PrintedNumber], precision: PrintPrecision) -> FloatArray:
+    """Return the smallest value that prints as each number, rounded down to a float: the radius that may be claimed."""
     return np.array([floor_to_float(precision.interval(number)[0]) for number in numbers], dtype=np.float64)
 
 
-def lower_ends_on_grid(numbers: Sequence[PrintedNumber], precision: Precision, q: int) -> tuple[FloatArray, int | None]:
-    """The smallest k/q that prints as each radius, rounded down: the radius itself where only one k/q does.
+def smallest_grid_values(
+    numbers: Sequence[PrintedNumber], precision: PrintPrecision, q: int
+) -> tuple[FloatArray, int | None]:
+    """Return the smallest k/q that prints as each number, rounded down, for radii known to be multiples of 1/q.
 
-    Returns them and the position of the first number that no k/q prints as, None where there is none.
+    Where only one k/q prints as the number, this recovers the radius itself.
+    Also returns the position of the first number that no k/q prints as, or None; the array is then empty.
     """
     steps = []
     for position, number in enumerate(numbers):
@@ -113,6 +121,6 @@ def lower_ends_on_grid(numbers: Sequence[PrintedNumber], precision: Precision, q
     return floor_quotient(np.array(steps, dtype=np.int64), q), None
 
 
-def _halves(count: int, unit: int) -> Fraction:
-    """count/2·10^unit."""
-    return Fraction(count * 10**unit, 2) if unit >= 0 else Fraction(count, 2 * 10**-unit)
+def _half_units(count: int, unit_exponent: int) -> Fraction:
+    """Return count/2·10^unit_exponent."""
+    return Fraction(count * 10**unit_exponent, 2) if unit_exponent >= 0 else Fraction(count, 2 * 10**-unit_exponent)

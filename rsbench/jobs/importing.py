@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rsbench.foreign.claims import Reading
+from rsbench.foreign.import_options import ReadResult
 from rsbench.records import ImportedRun
 from rsbench.store.store import Store
 
@@ -17,7 +17,9 @@ class ImportedFile:
     new: bool
 
 
-def import_files(read: Callable[[], Reading], location: str, *, dry_run: bool) -> tuple[Reading, list[ImportedFile]]:
+def import_files(
+    read: Callable[[], ReadResult], location: str, *, dry_run: bool
+) -> tuple[ReadResult, list[ImportedFile]]:
     """Read and check files, then store their runs in one transaction; a dry run only looks whether they are there.
 
     The store is not opened before all files are found sound. Raises what `read` raises, UsageError when a file's

@@ -8,8 +8,8 @@ import pytest
 
 from rsbench.cli.main import run
 from tests.fixtures.refusals import refused
+from tests.foreign.sample_files import sampled_radius, write_radii, write_table
 from tests.foreign.test_npz import votes_file
-from tests.foreign.writing import sampled_radius, write_radii, write_table
 
 
 def printed(arguments: str, capfd: pytest.CaptureFixture[str]) -> tuple[str, str]:
@@ -135,8 +135,8 @@ def test_the_environment_speaks_for_flags(
         ("tsv nowhere --dataset cifar10", "nowhere: no such file or folder"),
         ("tsv tree --dataset cifar", "--dataset cifar is none of cifar10"),
         ("tsv tree --dataset mine --classes 10 --shape 3,32", "--shape 3,32: give channels, height and width"),
-        ("tsv tree --dataset cifar10 --method smoothadv", "say with --certificate which theorem"),
-        ("tsv tree --dataset cifar10 --method ours --certificate lee", "say with --measure which it was"),
+        ("tsv tree --dataset cifar10 --method smoothadv", "name the theorem behind its radii with --certificate"),
+        ("tsv tree --dataset cifar10 --method ours --certificate lee", "name the one that was used with --measure"),
         ("tsv tree --dataset cifar10 --method ours --certificate lee --measure noise", "--measure noise: choose from"),
         ("tsv tree --dataset cifar10 --sigma 0.25", "sigma_0.5: σ is 0.25 by --sigma, 0.5 by its path"),
         ("tsv tree --dataset cifar10 --alpha 2", "--alpha 2: give a number between 0 and 1"),

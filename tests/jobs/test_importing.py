@@ -11,15 +11,15 @@ from rsbench.foreign.tsv_runs import read_tsv
 from rsbench.jobs.importing import ImportedFile, import_files
 from rsbench.store.store import Store
 from rsbench.theory.rounding import radius_threshold
+from tests.foreign.sample_files import import_options, sampled_radius, write_radii, write_table
 from tests.foreign.test_npz import bounds_file, votes_file
-from tests.foreign.writing import claims, sampled_radius, write_radii, write_table
 
 # What a file of the published tree prints otherwise than the paper: its share is 0.13 where the paper has 0.14.
 OTHERWISE = {(1.0, 1.5)}
 
 
 def import_tsv(path: Path, database: str, *, dry_run: bool = False) -> list[ImportedFile]:
-    return import_files(lambda: read_tsv([path], claims()), database, dry_run=dry_run)[1]
+    return import_files(lambda: read_tsv([path], import_options()), database, dry_run=dry_run)[1]
 
 
 def write_run(file: Path, *, label: int = 1) -> Path:
@@ -97,7 +97,7 @@ def test_the_same_content_under_other_claims_is_refused(database: str, tmp_path:
     file = write_run(tmp_path / "sigma_0.25")
     import_tsv(file, database)
     with pytest.raises(UsageError, match=r"was imported as run .* with other claims"):
-        import_files(lambda: read_tsv([file], claims(n_select=100)), database, dry_run=False)
+        import_files(lambda: read_tsv([file], import_options(n_select=100)), database, dry_run=False)
 
 
 def test_a_dry_run_stores_nothing(database: str, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_dry_run_stores_nothing(database: str, tmp_path: Path) -> None:
 def test_votes_and_bounds(database: str, tmp_path: Path) -> None:
     votes_file(tmp_path / "votes")
     bounds_file(tmp_path / "bounds")
-    _, files = import_files(lambda: read_npz([tmp_path], claims()), database, dry_run=False)
+    _, files = import_files(lambda: read_npz([tmp_path], import_options()), database, dry_run=False)
     with Store.open_existing(database) as store:
         runs = [store.run(file.fingerprint) for file in files]
         assert [run.tier for run in runs] == ["imported-radii", "imported-votes"]
@@ -120,7 +120,7 @@ def test_votes_and_bounds(database: str, tmp_path: Path) -> None:
 
 def test_deterministic_radii(database: str, tmp_path: Path) -> None:
     file = write_radii(tmp_path / "sigma_0.5", [f"{k / 255:.3}" for k in (0, 50, 200)])
-    import_files(lambda: read_tsv([file], claims("dssn")), database, dry_run=False)
+    import_files(lambda: read_tsv([file], import_options("dssn")), database, dry_run=False)
     with Store.open_existing(database) as store:
         [run] = store.with_certified(store.sealed_runs(), [50 / 255])
     assert run.curve is not None

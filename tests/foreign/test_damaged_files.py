@@ -1,4 +1,4 @@
-"""Damaged files end in one line, or are read as what they say: never in a traceback."""
+"""A damaged file is refused with a one-line error or read as what it contains; it never causes a traceback."""
 
 import random
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 from rsbench.errors import RsbenchError
 from rsbench.foreign.npz import read_npz
 from rsbench.foreign.tsv_runs import read_tsv
+from tests.foreign.sample_files import import_options, write_table
 from tests.foreign.test_npz import votes_file
-from tests.foreign.writing import claims, write_table
 
 
 def damaged(content: bytes, random_: random.Random, alphabet: bytes) -> bytes:
-    """The content after one to three changes: a byte replaced, put in or taken out, or the rest lost."""
+    """Apply one to three random changes: replace, insert or delete bytes, or truncate."""
     damaged = bytearray(content)
     for _ in range(random_.choice((1, 1, 2, 3))):
         place = random_.randrange(len(damaged)) if damaged else 0
@@ -30,19 +30,19 @@ def damaged(content: bytes, random_: random.Random, alphabet: bytes) -> bytes:
 
 
 def refusal(kind: str, file: Path) -> str | None:
-    """The line that reading the file ends in, None where it can be read."""
+    """Return the error message of reading the file, or None if it can be read."""
     try:
         if kind == "tsv":
-            read_tsv([file], claims(n_estimate=100_000, failure_probability=0.001))
+            read_tsv([file], import_options(n_estimate=100_000, failure_probability=0.001))
         else:
-            read_npz([file], claims())
+            read_npz([file], import_options())
     except RsbenchError as error:
         return str(error)
     return None
 
 
 @pytest.mark.parametrize("kind", ["tsv", "npz"])
-def test_damage_is_told_in_a_line(tmp_path: Path, kind: str) -> None:
+def test_damage_is_reported_in_one_line(tmp_path: Path, kind: str) -> None:
     file = write_table(tmp_path / "sigma_0.25") if kind == "tsv" else votes_file(tmp_path)
     alphabet = b'\t\n\r\0-+.eE019 x"\xff\xce' if kind == "tsv" else bytes(range(256))
     content = file.read_bytes()
@@ -63,4 +63,4 @@ def test_an_archive_with_a_password_is_refused(tmp_path: Path) -> None:
     start = content.index(b"PK\x01\x02")
     file.write_bytes(content[: start + 8] + b"\x01" + content[start + 9 :])
     with pytest.raises(RsbenchError, match=r"File 'labels\.npy' is encrypted"):
-        read_npz([file], claims())
+        read_npz([file], import_options())

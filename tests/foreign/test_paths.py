@@ -1,14 +1,14 @@
-"""Which files are meant, and σ from their paths."""
+"""Finding the files of an import, and σ in their paths."""
 
 from pathlib import Path
 
 import pytest
 
 from rsbench.errors import UsageError
-from rsbench.foreign.tree import files_below, sigma_of_path
+from rsbench.foreign.paths import files_below, sigma_of_path
 
 
-def test_files_of_folders_and_files_each_once(tmp_path: Path) -> None:
+def test_files_and_folders_are_listed_without_duplicates(tmp_path: Path) -> None:
     for name in ("b/sigma_0.5", "a/sigma_1.0", "a/.hidden", ".git/config", "c.npz"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

@@ -1,4 +1,4 @@
-"""Files as other projects write them, and claims about them."""
+"""Write files as other projects do, and the import options that go with them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rsbench.foreign.claims import Claims, certificate_and_family
-from rsbench.foreign.known_datasets import imported_dataset
+from rsbench.foreign.import_options import ImportOptions, describe_dataset, resolve_certificate
 from rsbench.specs import MeasureSpec
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import SampledCertificate
@@ -25,30 +24,33 @@ def write_table(file: Path, rows: Sequence[str] = ROWS, *, header: str = HEADER,
 
 
 def write_radii(file: Path, radii: Sequence[str]) -> Path:
-    """A table of correctly classified images with these radii."""
+    """Write a table of correctly classified images with these radii."""
     return write_table(file, [f"{i}\t1\t1\t{radius}\t1\t0:00:01" for i, radius in enumerate(radii)])
 
 
 def write_arrays(file: Path, **arrays: Any) -> Path:
-    """An .npz file of the arrays that are not None."""
+    """Write an .npz file of the arrays that are not None."""
     file.parent.mkdir(parents=True, exist_ok=True)
     np.savez(file, **{key: value for key, value in arrays.items() if value is not None})
     return file
 
 
-def claims(
+def import_options(
     method: str = "cohen", *, certificate: str | None = None, family: str | None = None, dataset: str = "cifar10",
-    q: int | None = None, **told: Any,
-) -> Claims:  # fmt: skip
-    described = imported_dataset(dataset) if q is None else imported_dataset(dataset, classes=10, q=q, shape=(1, 8, 8))
-    found = certificate_and_family(method, certificate, family)
-    return Claims(described, method, *found, **told)
+    q: int | None = None, **changes: Any,
+) -> ImportOptions:  # fmt: skip
+    """Return import options; with `q` given, for an unknown dataset of ten classes."""
+    description = (
+        describe_dataset(dataset) if q is None else describe_dataset(dataset, classes=10, q=q, shape=(1, 8, 8))
+    )
+    theorem, resolved_family = resolve_certificate(method, certificate, family)
+    return ImportOptions(description, method, theorem, resolved_family, **changes)
 
 
 def sampled_radius(certificate: str, k: int, n: int, failure_probability: float, sigma: float) -> float:
-    """The radius of an image with k of n votes, by the certificate itself."""
-    found = CERTIFICATES[certificate]
-    assert isinstance(found, SampledCertificate)
-    measure = MeasureSpec(family=next(iter(found.threat_models)), sigma=sigma)
+    """Return the certificate's radius for an image with k of n votes."""
+    theorem = CERTIFICATES[certificate]
+    assert isinstance(theorem, SampledCertificate)
+    measure = MeasureSpec(family=next(iter(theorem.threat_models)), sigma=sigma)
     bounds = ProbabilityBounds.one_versus_rest(clopper_pearson_lower(k, n, failure_probability))
-    return float(found.radius(bounds, measure.sigma if found.scale == "sigma" else measure.half_width)[0])
+    return float(theorem.radius(bounds, measure.sigma if theorem.scale == "sigma" else measure.half_width)[0])

@@ -1,4 +1,4 @@
-"""One table: what is read, and the one line that everything else ends in."""
+"""Reading one table, and the one-line errors for tables that cannot be read."""
 
 import hashlib
 from pathlib import Path
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from rsbench.errors import DataError
-from rsbench.foreign.known_datasets import KNOWN
-from rsbench.foreign.tsv import Table, looks_like_table, read_table
-from tests.foreign.writing import HEADER, ROWS, write_table
+from rsbench.foreign.import_options import KNOWN_DATASETS
+from rsbench.foreign.tsv_table import Table, looks_like_table, read_table
+from tests.foreign.sample_files import HEADER, ROWS, write_table
 
-CIFAR10 = KNOWN["cifar10"]
+CIFAR10 = KNOWN_DATASETS["cifar10"]
 
 
 def read(file: Path) -> Table:
@@ -33,7 +33,7 @@ def refusal(file: Path) -> str:
     return line
 
 
-def test_a_table(tmp_path: Path) -> None:
+def test_a_table_is_read(tmp_path: Path) -> None:
     table = read(write_table(tmp_path / "t"))
     assert table.index_N.tolist() == [0, 1, 4]
     assert table.label_N.tolist() == [3, 8, 6]
@@ -59,13 +59,13 @@ def test_rows_are_put_in_the_order_of_the_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda t: t.replace("\n", "\r\n"), lambda t: "\ufeff" + t, lambda t: t + "\n\n"])
-def test_line_ends_marks_and_empty_last_lines_do_not_matter(tmp_path: Path, change: "type[str]") -> None:
+def test_line_endings_byte_order_marks_and_empty_last_lines_do_not_matter(tmp_path: Path, change: "type[str]") -> None:
     file = write_table(tmp_path / "t")
     file.write_bytes(change(file.read_text(encoding="utf-8")).encode())
     assert texts(read(file)) == ["0.0", "0.36", "0.457"]
 
 
-def test_a_time_may_be_cut_but_nothing_that_counts(tmp_path: Path) -> None:
+def test_the_last_field_may_be_truncated_only_if_it_is_not_read(tmp_path: Path) -> None:
     assert len(read(write_table(tmp_path / "t", end="")).index_N) == 3
     rows = [row.rsplit("\t", 2)[0] for row in ROWS]
     header = HEADER.rsplit("\t", 2)[0]
@@ -75,20 +75,20 @@ def test_a_time_may_be_cut_but_nothing_that_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n", f"{HEADER}\n", HEADER])
-def test_a_file_without_rows_is_none(tmp_path: Path, content: str) -> None:
+def test_a_file_without_rows_has_no_table(tmp_path: Path, content: str) -> None:
     (tmp_path / "t").write_text(content)
     assert read_table(tmp_path / "t", CIFAR10) is None
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
         ("2\t3\t3", "line 5 has 3 of 6 fields, '2 3 3': it is cut off"),
         ("", "line 5 has 1 of 6 fields, '': it is cut off"),
         ("2\t3\t3\t0.1\t1\t0:00:01\t9", "line 5 has 7 of 6 fields, '2 3 3 0.1 1 0:00:01 9': it has too many"),
         ("-2\t3\t3\t0.1\t1\tt", "line 5: idx -2 is negative"),
         ("10000\t3\t3\t0.1\t1\tt", "line 5: idx 10000 is beyond the 10,000 images of cifar10"),
-        ("1\t3\t3\t0.1\t1\tt", "line 5: idx 1 stands in the file twice"),
+        ("1\t3\t3\t0.1\t1\tt", "line 5: idx 1 is in the file twice"),
         ("2.0\t3\t3\t0.1\t1\tt", "line 5: idx '2.0' is not a whole number"),
         ("99999999999999999999\t3\t3\t0.1\t1\tt", "line 5: idx '99999999999999999999' is not a whole number"),
         ("2\tcat\t3\t0.1\t1\tt", "line 5: label 'cat' is not a whole number"),
@@ -96,7 +96,7 @@ def test_a_file_without_rows_is_none(tmp_path: Path, content: str) -> None:
         ("2\t10\t3\t0.1\t0\tt", "line 5: label 10 is outside 0..9, the classes of cifar10"),
         ("2\t3\t-2\t0.1\t0\tt", "line 5: predict -2 is outside −1..9, the classes of cifar10"),
         ("2\t3\t10\t0.1\t0\tt", "line 5: predict 10 is outside −1..9, the classes of cifar10"),
-        ("2\t3\t-1\t0.1\t0\tt", "line 5: radius 0.1 beside predict -1"),
+        ("2\t3\t-1\t0.1\t0\tt", "line 5: radius 0.1 with predict -1"),
         ("2\t3\t3\t-0.1\t1\tt", "line 5: radius '-0.1' is not a decimal number in 0..999,999"),
         ("2\t3\t3\tnan\t1\tt", "line 5: radius 'nan' is not a decimal number in 0..999,999"),
         ("2\t3\t3\tinf\t1\tt", "line 5: radius 'inf' is not a decimal number in 0..999,999"),
@@ -105,37 +105,37 @@ def test_a_file_without_rows_is_none(tmp_path: Path, content: str) -> None:
         ("2\t3\t-1\t0.0\t1\tt", "line 5: correct 1 contradicts label 3 and predict -1"),
     ],
 )
-def test_a_row_that_cannot_be_is_refused_by_line_and_value(tmp_path: Path, row: str, told: str) -> None:
-    # A sound row follows, so that an empty line is not the end of the file.
-    assert told in refusal(write_table(tmp_path / "t", [*ROWS, row, "9\t0\t0\t0.2\t1\tt"]))
+def test_an_impossible_row_is_refused_with_its_line_and_value(tmp_path: Path, row: str, message: str) -> None:
+    # A valid row follows, so that an empty line is not at the end of the file.
+    assert message in refusal(write_table(tmp_path / "t", [*ROWS, row, "9\t0\t0\t0.2\t1\tt"]))
 
 
-def test_a_missing_header_is_told(tmp_path: Path) -> None:
+def test_a_missing_header_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t").write_text("\n".join(ROWS) + "\n")
     line = refusal(tmp_path / "t")
-    assert "line 1 is no header: it must name the columns idx, label, predict, radius, got '0 3 -1 0.0 0" in line
+    assert "line 1 is not a header: it must name the columns idx, label, predict, radius, got '0 3 -1 0.0 0" in line
 
 
-def test_a_missing_or_double_column_is_told(tmp_path: Path) -> None:
+def test_a_missing_or_repeated_column_is_refused(tmp_path: Path) -> None:
     header = HEADER.replace("radius", "correct_too")
-    assert "line 1 names no column radius" in refusal(write_table(tmp_path / "t", header=header))
+    assert "line 1 has no column radius" in refusal(write_table(tmp_path / "t", header=header))
     header = HEADER.replace("time", "label")
     assert "line 1 names the column 'label' twice" in refusal(write_table(tmp_path / "t", header=header))
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "x", ""])
-def test_a_sigma_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
+def test_an_invalid_sigma_is_refused(tmp_path: Path, value: str) -> None:
     file = write_table(tmp_path / "t", [f"0\t1\t1\t0.1\t{value}\tt"], header="idx\tlabel\tpredict\tradius\tsigma\ttime")
     assert "line 2: sigma" in refusal(file)
 
 
-def test_binary_files_are_no_tables(tmp_path: Path) -> None:
+def test_binary_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes(bytes(range(256)) * 10)
-    assert "line 1 is no header" in refusal(tmp_path / "t")
+    assert "line 1 is not a header" in refusal(tmp_path / "t")
 
 
 def test_what_looks_like_a_table(tmp_path: Path) -> None:
-    (tmp_path / "README").write_text("Results of others\n")
+    (tmp_path / "README").write_text("Results\n")
     (tmp_path / "empty").touch()
     assert not looks_like_table(tmp_path / "README")
     assert looks_like_table(tmp_path / "empty")
