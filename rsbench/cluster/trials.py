@@ -27,7 +27,8 @@ from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.device import describe_device
 from rsbench.records import EpochRecord
 from rsbench.specs import TrainingSpec
-from rsbench.training.noise_augmentation import TrainingData, train
+from rsbench.training.batch import TrainingData
+from rsbench.training.trainer import train
 
 _CHECKPOINT_FILE = "checkpoint.safetensors"
 # How often a trial reports before its end: enough for a smooth progress bar, few enough to cost nothing.

@@ -23,7 +23,7 @@ from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import EpochRecord
 from rsbench.specs import SweepSpec, TrainingSpec
 from rsbench.store.store import Store
-from rsbench.training.noise_augmentation import TrainingData
+from rsbench.training.batch import TrainingData
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Training base classifiers on noisy copies."""
+"""Training of base classifiers: one loop (`trainer`) for every training objective (`objectives`)."""

@@ -15,7 +15,7 @@ from rsbench.jobs.sweep import training_data
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import RunRecord
 from rsbench.store.store import Store
-from rsbench.training.noise_augmentation import train
+from rsbench.training.trainer import train
 from tests.cluster.driver import Driver
 from tests.fixtures.ray_nodes import Nodes
 from tests.fixtures.results import rows_of

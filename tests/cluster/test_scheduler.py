@@ -25,7 +25,7 @@ from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.networks import Normalized
 from rsbench.records import Chunk, ChunkVotes
 from rsbench.specs import CheckpointHeader, MeasureSpec
-from rsbench.training.noise_augmentation import train
+from rsbench.training.trainer import train
 from rsbench.votes_format import encode_votes
 from tests.benchmarks.stub_actors import stub_actors
 from tests.fixtures.poison import PoisonedImages

@@ -10,7 +10,7 @@ from rsbench.models.architectures import build_backbone
 from rsbench.models.wide_resnet import WideResNet
 from rsbench.records import EpochRecord
 from rsbench.specs import MeasureSpec, TrainingSpec
-from rsbench.training.noise_augmentation import train
+from rsbench.training.trainer import train
 from tests.fixtures.work import images
 
 
