@@ -30,7 +30,7 @@ def show(report: Report, chosen: Filters) -> None:
     """Draw the page below its filters."""
     matching = chosen.apply(report.sealed)
     runs = chosen.shown(report.sealed)
-    frame = curve_frame(runs, chosen.norm, report.steps(ranked(runs)))
+    frame = curve_frame(runs, chosen.norm, report.step_curves(ranked(runs)))
     if frame.empty:
         chosen.say_nothing_matches([] if chosen.exploratory else ranked(matching))
     for group, curves in frame.groupby("group", sort=True):

@@ -1,133 +1,162 @@
-"""Another certificate, n or α of a run, computed from its stored votes while one looks."""
+"""The Recertify page: another certificate, n or α of a run, computed from its stored votes at each click."""
 
 import streamlit as st
 
 from dashboards.filters import Filters
+from rsbench.errors import RsbenchError
+from rsbench.recertification import CurveResult, RunVotes, open_run_votes
+from rsbench.records import RunRecord, StepCurve
 from rsbench.report.charts import method_colour, paired_chart
-from rsbench.report.live import PROCEDURES, Asked, LiveRun, askable_runs, first_choice, open_live_run
-from rsbench.report.live_text import live_frame, live_table, run_label
 from rsbench.report.numbers import DEFAULT_RADII, plain_markdown, split_radii
-from rsbench.report.runs import Report, RsbenchError, RunRecord
+from rsbench.report.recertified import (
+    certificate_objections,
+    fixed_curve_reason,
+    initial_run,
+    paired_frame,
+    paired_table,
+    recertify_command,
+    run_label,
+    selectable_alphas,
+    selectable_certificates,
+    selectable_runs,
+    stored_curve,
+)
+from rsbench.report.runs import Report
+from rsbench.specs import PROCEDURES
 
 INTRODUCTION = (
-    "What another certificate, *n* or α says of a run, computed from the votes that it kept. "
-    "No noise is drawn again, and nothing is stored."
+    "The curve of a run under another certificate, *n* or α, computed from its stored votes. "
+    "No noise is drawn, and nothing is stored."
 )
 
-_OWN = (
-    ":green-badge[:material/verified: declared] This is the curve that the run declared itself: "
+_DECLARED = (
+    ":green-badge[:material/verified: declared] This is the curve that the run declared: "
     "choose another certificate, bounds, *n* or α."
 )
 _STANDING = {
     "declared": (
         ":green-badge[:material/verified: declared] The bounds are those that the run declared. They hold together, "
-        "whichever theorem is read off them: choosing the theorem costs nothing."
+        "whichever theorem is applied to them, so the choice of the theorem costs nothing."
     ),
     "exploratory": (
-        ":orange-badge[:material/science: exploratory] The bounds, *n* or α are not those that the run declared: "
-        "chosen after its result was seen, such a curve is ranked apart."
+        ":orange-badge[:material/science: exploratory] The bounds, *n* or α are not those that the run declared. "
+        "A curve that is chosen after a result was seen is ranked apart."
     ),
 }
 
 
 def show(report: Report, chosen: Filters, database: str | None) -> None:
-    """Draw the page below its filters; `database`: what the command that keeps a curve must name, if anything."""
-    runs = {run.fingerprint: run for run in askable_runs(chosen.apply(report.sealed))}
+    """Draw the page below its filters. `database`: what --db must name in a command; None for the default."""
+    runs = {run.fingerprint: run for run in selectable_runs(chosen.apply(report.sealed))}
     if not runs:
         chosen.say_nothing_matches()
         return
+    run = runs[_select_run(runs)]
+    try:
+        votes, declared = _read_votes(report.location, run.id, run.seal, run, report)
+    except RsbenchError as error:
+        message = str(error)
+        st.info(plain_markdown(f"{message[0].upper()}{message[1:]}."), icon=":material/how_to_vote:")
+        return
+    if reason := fixed_curve_reason(votes):
+        st.info(plain_markdown(reason), icon=":material/calculate:")
+        return
+    _recertify(votes, declared, chosen.norm, report, database)
+
+
+def _select_run(runs: dict[str, RunRecord]) -> str:
+    """Draw the list of runs, and return the fingerprint of the selected one."""
     names = list(runs)
-    # The address names the run by its fingerprint, also where it is the first: a link keeps showing it.
-    linked, first = st.query_params.get("run", ""), first_choice(list(runs.values())).fingerprint
+    # The address names the run by its fingerprint, even the first one, so that a link keeps showing it.
+    linked, first = st.query_params.get("run", ""), initial_run(list(runs.values())).fingerprint
     matching = [name for name in names if linked and name.startswith(linked)]
     if linked and not matching:
-        st.caption(plain_markdown(f"Run {linked} is not among these: the filters leave it out, or it is withheld."))
-    position = names.index((matching or [first])[0])
+        message = f"Run {linked} is not in the list: the filters do not match it, or it is excluded from ranking."
+        st.caption(plain_markdown(message))
     fingerprint = st.selectbox(
-        "Run", names, index=position, format_func=lambda name: run_label(runs[name]), key="chosen run",
-        help="Data set, method, σ, seed, fingerprint: type to search",
+        "Run", names, index=names.index((matching or [first])[0]), format_func=lambda name: run_label(runs[name]),
+        key="chosen run", help="Dataset, method, σ, seed, fingerprint: type to search",
     )  # fmt: skip
     st.query_params["run"] = fingerprint[:12]
-    try:
-        live = _opened(report.location, runs[fingerprint].id, runs[fingerprint].seal, runs[fingerprint])
-    except RsbenchError as error:
-        st.info(plain_markdown(f"{error}."), icon=":material/how_to_vote:")
-        return
-    if live.exact:
-        st.info(plain_markdown(live.exact_text), icon=":material/calculate:")
-        return
-    _ask(live, chosen.norm, report, database)
+    return fingerprint
 
 
-# Known by its seal: the votes of a sealed run never change. What LiveRun keeps of a run is bounded.
+# The seal identifies the votes, because those of a sealed run never change.
 @st.cache_resource(max_entries=4, show_spinner="Reading the votes of this run …")
-def _opened(location: str, run_id: int, seal: str | None, _run: RunRecord) -> LiveRun:
-    return open_live_run(location, _run)
+def _read_votes(
+    location: str, run_id: int, seal: str | None, _run: RunRecord, _report: Report
+) -> tuple[RunVotes, StepCurve]:
+    """Return the votes of a run, and the stored curve that it declared."""
+    votes = open_run_votes(location, _run)
+    (declared,) = _report.step_curves([_run]).values()
+    return votes, declared
 
 
-# A fragment: a click asks the votes that are kept, and reads nothing from the store.
+# As a fragment, a click computes a curve and reads nothing from the store.
 @st.fragment
-def _ask(live: LiveRun, norm: str, report: Report, database: str | None) -> None:
+def _recertify(votes: RunVotes, declared: StepCurve, norm: str, report: Report, database: str | None) -> None:
     try:
-        asked, radii = _controls(live, norm)
-        _answer(asked, radii, norm)
-        _keep(asked, report, database)
+        result, radii = _controls(votes, norm)
+        _show_result(declared, result, radii, norm)
+        _show_command(result, report, database)
     except RsbenchError as error:
         st.warning(plain_markdown(f"{error}."), icon=":material/info:")
 
 
-def _controls(live: LiveRun, norm: str) -> tuple[Asked, tuple[str, ...]]:
-    """What is asked of the run, and the radii to tell its numbers at."""
-    # Under keys of its own, every run begins with what it declared.
-    own, key = live.known.declared, live.run.fingerprint[:8]
+def _controls(votes: RunVotes, norm: str) -> tuple[CurveResult, tuple[str, ...]]:
+    """Draw the controls, and return the curve that they request and the radii of its table."""
+    # With keys of its own, every run begins with what it declared.
+    declared, key = votes.declared, votes.run.fingerprint[:8]
     with st.container(horizontal=True, gap="medium"):
-        names = live.certificates(norm)
+        names = selectable_certificates(votes, norm)
         certificate = st.segmented_control(
             "Certificate", names, default=names[0], required=True, key=f"certificate-{key}", bind="query-params",
             help="Theorems that hold for this run's noise", width="content",
         )  # fmt: skip
         procedure = st.segmented_control(
-            "Bounds", PROCEDURES, default=own.procedure, required=True, key=f"bounds-{key}", bind="query-params",
+            "Bounds", PROCEDURES, default=declared.procedure, required=True, key=f"bounds-{key}", bind="query-params",
             help="One-versus-rest bounds the chosen class alone; top-two the strongest other class too, at α/2 each",
             width="content",
         )  # fmt: skip
         n = st.segmented_control(
-            "n", live.known.prefixes, default=own.n, required=True, format_func="{:,}".format, key=f"n-{key}",
-            bind="query-params", help="Votes that certify: the prefixes that the run declared", width="content",
+            "n", votes.prefixes, default=declared.n, required=True, format_func="{:,}".format, key=f"n-{key}",
+            bind="query-params", help="Estimation votes: the prefixes that the run declared", width="content",
         )  # fmt: skip
         alpha = st.select_slider(
-            "α", live.alphas, value=own.failure_probability, format_func="{:g}".format, key=f"alpha-{key}",
-            bind="query-params", help="Probability that the certificate of an image is wrong", width=300,
+            "α", selectable_alphas(votes), value=declared.failure_probability, format_func="{:g}".format,
+            key=f"alpha-{key}", bind="query-params", help="Probability that the certificate of an image is wrong",
+            width=300,
         )  # fmt: skip
         radii = st.text_input(
             "Radii, between commas", DEFAULT_RADII, key="radii", bind="query-params", width=200,
             help="In units of the pixel range [0, 1]",
         )  # fmt: skip
-    if left_out := live.left_out(norm):
-        st.caption(plain_markdown(f"Not offered: {'; '.join(left_out)}."))
-    return live.ask(certificate, procedure=procedure, n=n, alpha=alpha), split_radii(radii)
+    if objections := certificate_objections(votes, norm):
+        st.caption(plain_markdown(f"Not available: {'; '.join(objections)}."))
+    request = votes.request(certificate=certificate, procedure=procedure, n=n, failure_probability=alpha)
+    return votes.compute(request), split_radii(radii)
 
 
-def _answer(asked: Asked, radii: tuple[str, ...], norm: str) -> None:
-    st.markdown(_OWN if asked.is_own else _STANDING[asked.standing])
-    points, chart = paired_chart(live_frame(asked), norm, method_colour(asked.live.run.method))
+def _show_result(declared: StepCurve, result: CurveResult, radii: tuple[str, ...], norm: str) -> None:
+    st.markdown(_DECLARED if result.is_declared else _STANDING[result.curve.standing])
+    points, chart = paired_chart(paired_frame(declared, result), norm, method_colour(result.run.method))
     st.vega_lite_chart(
         points,
         chart,
         width="stretch",
-        alt="Certified accuracy over the radius: the run's own curve, and the one that is asked for",
+        alt="Certified accuracy over the radius: the curve that the run declared, and the one that is computed now",
     )
-    st.table(live_table(asked, radii), border="horizontal", hide_index=True)
+    st.table(paired_table(declared, result, radii), border="horizontal", hide_index=True)
     st.caption("Clean and certified accuracy in percent of all images, differences in points; all rounded down.")
 
 
-def _keep(asked: Asked, report: Report, database: str | None) -> None:
-    if asked.is_own:
+def _show_command(result: CurveResult, report: Report, database: str | None) -> None:
+    if result.is_declared:
         return
-    kept = asked.kept_as(report.sealed)
-    if kept is None:
-        st.markdown("This keeps the curve in the store, beside the run's own:")
-        st.code(asked.command(database), language="bash", wrap_lines=True)
+    stored = stored_curve(result, report.sealed)
+    if stored is None:
+        st.markdown("This command stores the curve, beside the run's own:")
+        st.code(recertify_command(result, database), language="bash", wrap_lines=True)
     else:
-        said = f" in {kept.statement}" if kept.statement else ""
-        st.caption(f"The store keeps this curve already: {plain_markdown(kept.standing + said)}.")
+        statement = f", {stored.statement}" if stored.statement else ""
+        st.caption(f"The store already has this curve: {plain_markdown(stored.standing + statement)}.")

@@ -75,7 +75,7 @@ def curves(
     suffix = check_target(to, TABLE_SUFFIXES, replace=force)
     report = open_report(o.database(db), exploratory=exploratory)
     chosen = _to_be_drawn(_chosen(report, dataset, norm, method=method, sigma=sigma, seed=seed))
-    frame = curve_frame(chosen, norm, report.steps(chosen))
+    frame = curve_frame(chosen, norm, report.step_curves(chosen))
     write_atomically(to, table_bytes(frame, suffix))
     say(f"{to}: {count_text(len(frame), 'step')} of {count_text(len(chosen), 'curve')}")
 
@@ -101,7 +101,7 @@ def figure(
     suffix = check_target(to, FIGURE_SUFFIXES, replace=force)
     report = open_report(o.database(db), exploratory=exploratory)
     chosen = _to_be_drawn(_chosen(report, dataset, norm, method=method, sigma=sigma, seed=seed))
-    frame = curve_frame(chosen, norm, report.steps(chosen))
+    frame = curve_frame(chosen, norm, report.step_curves(chosen))
     write_atomically(to, figure_bytes(print_figure(frame), suffix))
     say(f"{to}: {count_text(len(chosen), 'curve')} in {count_text(frame['group'].nunique(), 'panel')}")
 

@@ -1,66 +1,112 @@
-"""New curves of sealed runs, computed from their votes and stored beside their own."""
+"""`rsbench recertify`: new curves of sealed runs, computed from their votes and stored beside their own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from rsbench.errors import UsageError
 from rsbench.jobs.images import images_of
-from rsbench.records import FloatArray, IntArray, NewCurve, RunRecord
-from rsbench.report.recertification import Recertifiable
+from rsbench.recertification import CurveRequest, CurveResult, FetchCaps, RunVotes, run_votes
+from rsbench.records import FloatArray, IntArray, RunRecord
+from rsbench.specs import Procedure
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
-from rsbench.theory.recertification import Question, images_at_once, recertify, standing_of
 
-# Caps of photographs take a megabyte each.
-_IMAGES_WITH_CAPS = 64
+
+@dataclass(frozen=True)
+class CurveChoices:
+    """Which curves to compute of each run: every combination of the choices."""
+
+    certificates: tuple[str, ...] = ()
+    """Names of certificates; empty for the one that the run declared."""
+
+    n: tuple[int, ...] | Literal["all"] = ()
+    """Prefixes of the votes; empty for the declared n, "all" for every prefix of the run."""
+
+    failure_probabilities: tuple[float, ...] = ()
+    """Values of α; empty for the declared one."""
+
+    procedure: Procedure | None = None
+    """None for the declared one."""
 
 
 @dataclass(frozen=True, eq=False)
-class Recertified:
-    """A curve of a run, and whether the store did not have it."""
+class PlannedCurve:
+    """A valid request, and the votes that it will be computed from."""
 
-    run: RunRecord
-    curve: NewCurve
-    new: bool
+    votes: RunVotes
+    request: CurveRequest
+
+
+@dataclass(frozen=True, eq=False)
+class RecertifiedCurve:
+    """A curve that is now in the store."""
+
+    result: CurveResult
+    is_new: bool
+    """Whether the store did not have it before."""
+
+
+def plan_curves(store: Store, run: RunRecord, choices: CurveChoices) -> list[PlannedCurve]:
+    """Return the curves to compute of a run, each once. Raises UsageError when one of them cannot be computed."""
+    votes = run_votes(store, run)
+    sizes = votes.prefixes if choices.n == "all" else choices.n or (None,)
+    combinations = product(choices.certificates or (None,), sizes, choices.failure_probabilities or (None,))
+    requests = (
+        votes.request(certificate=certificate, procedure=choices.procedure, n=n, failure_probability=alpha)
+        for certificate, n, alpha in combinations
+    )
+    return [PlannedCurve(votes, request) for request in dict.fromkeys(requests)]
+
+
+def plan_all_curves(
+    store: Store, choices: CurveChoices, *, dataset: str | None, methods: Sequence[str], report: Callable[[str], None]
+) -> list[PlannedCurve]:
+    """Return the curves to compute of all sealed runs of a dataset and some methods; without these, of all runs.
+
+    Runs of which one of the curves cannot be computed are left out, and `report` is called with the reason.
+    Raises UsageError when no run matches.
+    """
+    runs = {run.id: run for run in store.sealed_runs(dataset) if not methods or run.method in methods}
+    if not runs:
+        raise UsageError("no sealed run matches: see rsbench leaderboard --all")
+    planned = []
+    for run in runs.values():
+        try:
+            planned += plan_curves(store, run, choices)
+        except UsageError as error:
+            report(str(error))
+    return planned
 
 
 def recertify_runs(
-    store: Store, asked: Sequence[tuple[Recertifiable, Question]], *, statement: str | None, data_root: Path | None
-) -> Iterator[Recertified]:
-    """Compute each curve that was asked for and store it.
+    store: Store, planned: Sequence[PlannedCurve], *, statement: str | None, data_root: Path | None
+) -> Iterator[RecertifiedCurve]:
+    """Compute and store each curve.
 
-    statement: where these choices were fixed before a result was seen; None: nowhere. data_root: where the images lie,
-    for certificates that look at them.
-    Raises UsageError or DataError when these images are not those of the run, StoreError when the store fails; the
-    curves before are kept.
+    statement: where the choices were fixed before the votes, in the words of the user; None if they were not.
+    data_root: the folder with the images, for certificates that look at them.
+    Raises UsageError or DataError when the images are not those of the run, StoreError when the store fails. The curves
+    that were yielded before stay in the store.
     """
-    for known, question in asked:
-        run = known.run
-        follows = standing_of(question, known.declared)
-        size, caps = images_at_once(run.dataset.classes), None
-        if CERTIFICATES[question.certificate].looks_at_images:
-            caps, size = _Caps(run, data_root), min(size, _IMAGES_WITH_CAPS)
-        curve = recertify(
-            store.image_blocks(run.id, size),
-            question,
-            "stated-afterwards" if statement and follows == "exploratory" else follows,
-            measure=known.measure,
-            dataset=run.dataset,
-            caps=caps,
-        )
-        said = statement if follows == "exploratory" else None
-        yield Recertified(run, curve, store.add_curve(run.id, curve, statement=said))
+    for curve in planned:
+        looks_at_images = CERTIFICATES[curve.request.certificate].looks_at_images
+        caps = _fetch_caps(curve.votes.run, data_root) if looks_at_images else None
+        result = curve.votes.compute(curve.request, statement=statement, caps=caps)
+        yield RecertifiedCurve(result, store.add_curve(result.run.id, result.curve, statement=result.statement))
 
 
-class _Caps:
-    """max(x, 1−x) of the pixels of a run's images, N×D. Raises UsageError when the images are others."""
+def _fetch_caps(run: RunRecord, data_root: Path | None) -> FetchCaps:
+    """Return a function that computes max(x, 1−x) of the pixels of a run's images."""
+    dataset = images_of(run, data_root)
 
-    def __init__(self, run: RunRecord, data_root: Path | None) -> None:
-        self._dataset = images_of(run, data_root)
-
-    def __call__(self, index_N: IntArray) -> FloatArray:
-        pixels_NCHW = self._dataset.pixels(index_N.tolist())
-        x_ND = pixels_NCHW.reshape(len(pixels_NCHW), -1).astype(np.float64) / (self._dataset.info.q or 1)
+    def caps(index_N: IntArray) -> FloatArray:
+        pixels_NCHW = dataset.pixels(index_N.tolist())
+        x_ND = pixels_NCHW.reshape(len(pixels_NCHW), -1).astype(np.float64) / (dataset.info.q or 1)
         return np.maximum(x_ND, 1.0 - x_ND)
+
+    return caps

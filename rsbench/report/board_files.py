@@ -22,7 +22,7 @@ def html_file(board: Leaderboard, runs: Sequence[RunRecord], report: Report) -> 
     with Store.open_existing(report.location) as store:
         provenances = {run.fingerprint: store.details(run.id).provenances for run in runs}
     papers = _papers(board, report)
-    page = static_board(board, runs, report.steps(runs), provenances, papers, version=rsbench.__version__)
+    page = static_board(board, runs, report.step_curves(runs), provenances, papers, version=rsbench.__version__)
     return page.encode()
 
 

@@ -28,7 +28,7 @@ class Report:
         with Store.open_existing(self.location) as store:
             return store.with_certified(runs, thresholds(radii))
 
-    def steps(self, runs: Sequence[RunRecord]) -> dict[int, StepCurve]:
+    def step_curves(self, runs: Sequence[RunRecord]) -> dict[int, StepCurve]:
         """The whole curves of runs, by the curve's id."""
         with Store.open_existing(self.location) as store:
             return store.step_curves([run.curve.id for run in runs if run.curve])

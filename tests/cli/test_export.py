@@ -75,7 +75,7 @@ def test_the_board_and_the_curves_are_their_frames(results: str, capfd: pytest.C
 
     assert "of 2 curves" in exported("curves --to c.parquet --method cohen --sigma 0.5", capfd)
     chosen = [run for run in runs if run.method == "cohen"]
-    wanted = curve_frame(chosen, "l1", report.steps(chosen))
+    wanted = curve_frame(chosen, "l1", report.step_curves(chosen))
     pd.testing.assert_frame_equal(pd.read_parquet("c.parquet"), wanted, check_dtype=False)
     exported("curves --to c.csv --seed 1 --dataset digits", capfd)
     assert set(pd.read_csv("c.csv")["seeds"]) == {1}

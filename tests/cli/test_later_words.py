@@ -38,7 +38,7 @@ def printed_json(arguments: str, capfd: pytest.CaptureFixture[str]) -> dict[str,
 def test_recertify_then_leaderboard_then_show(runs: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
     out, err = printed(f"recertify {runs['ssn'][:12]} --certificate lee,box --n 100,1000 --alpha 0.001", capfd)
     assert out.count("box · declared") == out.count("box · exploratory") == out.count("lee · exploratory") == 1
-    assert err.startswith("3 curves stored, 1 there already")
+    assert err.startswith("3 curves stored, 1 already in the store")
     titles = [row["title"] for row in printed_json("leaderboard --all", capfd)["groups"][0]["rows"]]
     assert sorted(titles) == ["DSSN", "SSN", "SSN (box)", "Uniform"]
     assert [len(group["rows"]) for group in printed_json("leaderboard --all --exploratory", capfd)["groups"]] == [4, 2]
@@ -50,24 +50,24 @@ def test_recertify_then_leaderboard_then_show(runs: dict[str, str], capfd: pytes
 def test_recertify_without_runs_takes_those_that_can(runs: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
     out, err = printed("recertify --certificate box --alpha 0.01", capfd)
     assert out.count("box · exploratory") == 2
-    assert f"left out: box does not hold for the deterministic-splitting noise of run {runs['dssn'][:12]}" in err
+    assert f"skipped: box does not hold for the deterministic-splitting noise of run {runs['dssn'][:12]}" in err
     found = printed_json("recertify --method ssn --alpha 0.02 --declared protocol-7 --radius 0.25", capfd)["curves"]
-    assert [(curve["run"], curve["standing"]) for curve in found] == [(runs["ssn"], "declared")]
+    assert [(curve["run"], curve["standing"]) for curve in found] == [(runs["ssn"], "stated-afterwards")]
     assert 0.0 < found[0]["certified_accuracy"][0]["value"] <= 1.0
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("{ssn}", "nothing else is asked for than the runs have"),
-        ("{ssn} --certificate nope", "--certificate nope: choose from cohen"),
+        ("{ssn}", "nothing to recompute, because these are"),
+        ("{ssn} --certificate nope", "unknown certificate 'nope': choose from cohen"),
         ("{ssn} --certificate cohen", "cohen does not hold for the splitting noise"),
-        ("{ssn} --n 37", "keeps no votes at n = 37: choose from 100, 1000"),
+        ("{ssn} --n 37", "has no votes at n = 37: choose from 100, 1000"),
         ("{ssn} --n few", "--n few: give whole numbers"),
         ("{ssn} --alpha 2", "--alpha 2: give numbers between 0 and 1"),
         ("{ssn} --alpha x", "--alpha x: give numbers between 0 and 1"),
         ("{ssn} --bounds both --n 100", "--bounds both: choose from one-versus-rest, top-two"),
-        ("{ssn} --method ssn --n 100", "name runs, or choose them"),
+        ("{ssn} --method ssn --n 100", "name runs, or select them"),
         ("{ssn} --n 100 --radius far", "'far' is not a radius"),
         ("0000 --n 100", "0 runs begin with"),
         ("--method cohen --n 100", "no sealed run matches"),

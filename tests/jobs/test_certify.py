@@ -22,11 +22,11 @@ from rsbench.jobs.estimate import missing_chunks
 from rsbench.jobs.planning import CertifyOptions, choose_checkpoints, plan_run
 from rsbench.models.architectures import build_backbone
 from rsbench.models.checkpoint import Checkpoint
+from rsbench.recertification import CurveRequest, compute_images, decoded
 from rsbench.records import Chunk, ChunkVotes, Votes
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
-from rsbench.theory.recertification import Question, ballots_of, recertified_images
 from rsbench.votes_format import decode_votes
 from tests.fixtures.trained import Interrupter, Listener, store_with, stored_rows
 
@@ -65,8 +65,8 @@ def test_the_declared_certificate_and_bounds_give_the_radii_of_a_recertification
     plain = plan_run(trained["uniform"], "x", digits, OPTIONS)
     images, votes = (certify_without_store(digits, plan, workers=0, watcher=Listener()) for plan in (declared, plain))
     assert images.votes == votes.votes
-    expected = recertified_images(
-        ballots_of(votes), Question(certificate, procedure or "one-versus-rest", 250, 0.001),
+    expected = compute_images(
+        decoded(votes), CurveRequest(certificate, procedure or "one-versus-rest", 250, 0.001),
         measure=plain.spec.measure, dataset=digits.info,
     )  # fmt: skip
     np.testing.assert_array_equal(images.radius_N, expected.radius_N)
