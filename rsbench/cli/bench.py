@@ -43,6 +43,7 @@ def bench(
     sigma: Annotated[
         float | None, typer.Option(envvar="RSBENCH_SIGMA", help="Its sigma (default of an untrained network: 0.5).")
     ] = None,
+    normalisation: o.Normalisation = None,
     images: o.Images = None,
     n0: o.SelectionVotes = None,
     n: o.EstimationVotes = None,
@@ -81,7 +82,9 @@ def bench(
     from rsbench.store.store import Store
 
     named = None if dataset is None else load_dataset(dataset, data_root)
-    description = CheckpointDescription(method=method, sigma=sigma, architecture=architecture)
+    description = CheckpointDescription(
+        method=method, sigma=sigma, architecture=architecture, normalisation=normalisation
+    )
     with Store.look_into(o.database(db)) as store:
         found, data = choose_subject(store, o.home(), named, description, checkpoint)
     chosen_device = o.device_name(device)

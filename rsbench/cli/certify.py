@@ -11,9 +11,9 @@ from rsbench.errors import UsageError
 from rsbench.methods import method_named
 
 _KEYS = (
-    "dataset", "data_root", "checkpoint", "method", "sigma", "architecture", "offsets_seed", "images", "n0", "n",
-    "alpha", "seed", "batch_size", "workers", "device", "noise_arithmetic", "precision", "channels_last", "compile",
-    "mixed_devices",
+    "dataset", "data_root", "checkpoint", "method", "sigma", "architecture", "offsets_seed", "normalisation", "images",
+    "n0", "n", "alpha", "seed", "batch_size", "workers", "device", "noise_arithmetic", "precision", "channels_last",
+    "compile", "mixed_devices",
 )  # fmt: skip
 
 
@@ -41,6 +41,7 @@ def certify(
     offsets_seed: Annotated[
         int | None, typer.Option(envvar="RSBENCH_OFFSETS_SEED", help="Offset seed of a foreign DSSN file (default 0).")
     ] = None,
+    normalisation: o.Normalisation = None,
     images: o.Images = None,
     n0: o.SelectionVotes = None,
     n: o.EstimationVotes = None,
@@ -96,6 +97,7 @@ def certify(
         sigma=settings.maybe("sigma", sigma, float),
         architecture=settings.maybe("architecture", architecture, str),
         offsets_seed=settings.maybe("offsets_seed", offsets_seed, int),
+        normalisation=settings.maybe("normalisation", normalisation, str),
     )
     device = o.device_name(settings.maybe("device", device, str))
     worker_count = o.default_workers(device) if asked is None else asked

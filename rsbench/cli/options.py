@@ -17,6 +17,13 @@ Dataset = Annotated[
 DataRoot = Annotated[
     Path | None, typer.Option(envvar="RSBENCH_DATA_ROOT", help="Folder that holds the data set (default ./data).")
 ]
+Normalisation = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RSBENCH_NORMALISATION",
+        help="How an external network normalises images: dataset, imagenet, cifar10, center, none, or MEAN/STD.",
+    ),
+]
 Images = Annotated[
     str | None,
     typer.Option(envvar="RSBENCH_IMAGES", help="Which images: all, first:COUNT, every:STEP, or a file of indices."),

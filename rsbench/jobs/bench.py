@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -78,8 +78,9 @@ def choose_subject(
     if dataset is not None:
         ((found, _),) = choose_checkpoints(store, home, dataset, description, checkpoint=checkpoint)
         return found, dataset
-    found, _ = named_checkpoint(store, home, usual, description, checkpoint)
-    check_described(found, description)
+    # Speed does not depend on the normalisation, and nothing is certified on random images.
+    found, _ = named_checkpoint(store, home, usual, description, checkpoint, default_normalisation=usual.normalisation)
+    check_described(found, usual, description)
     return found, RandomImages(found.header.classes, found.header.shape, found.header.architecture)
 
 
@@ -187,10 +188,8 @@ def _usual_images(architecture: str) -> RandomImages:
 
 def _untrained(dataset: ImageDataset, description: CheckpointDescription) -> Checkpoint:
     sigma = 0.5 if description.sigma is None else description.sigma
-    described = CheckpointDescription(
-        description.method or "cohen", sigma, description.architecture, description.offsets_seed
-    )
-    header = external_header("an untrained network", dataset, described)
+    completed = replace(description, method=description.method or "cohen", sigma=sigma)
+    header = external_header("an untrained network", dataset, completed, dataset.normalisation)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         backbone = build_backbone(header.architecture, header.classes, header.shape)

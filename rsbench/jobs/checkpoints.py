@@ -1,16 +1,24 @@
-"""Checkpoint files: where they lie, how an external one gets a header, and whether one suits a data set."""
+"""Checkpoint files: where they are, how an external one gets a header, and whether one suits a dataset."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from rsbench.atomic_files import write_atomically
-from rsbench.data.dataset import ImageDataset
+from rsbench.data.dataset import ImageDataset, Normalisation
 from rsbench.errors import CheckpointError, UsageError
+from rsbench.jobs.normalisation import (
+    NORMALISATION_FORMS,
+    named_normalisations,
+    normalisation_advice,
+    normalisation_text,
+    parse_normalisation,
+)
 from rsbench.methods import measure_for, method_named
-from rsbench.models.architectures import architecture_named
-from rsbench.models.checkpoint import Checkpoint, safetensors_header
+from rsbench.models.architectures import architecture_named, check_outputs
+from rsbench.models.checkpoint import Checkpoint, headers_of_content, safetensors_header
 from rsbench.records import CheckpointRecord, DatasetInfo
 from rsbench.specs import CheckpointHeader
 from rsbench.store.store import Store
@@ -18,12 +26,25 @@ from rsbench.store.store import Store
 
 @dataclass(frozen=True)
 class CheckpointDescription:
-    """What the user says about a checkpoint. None: nothing."""
+    """What the user says about a checkpoint; None where the user says nothing.
+
+    It completes an external checkpoint, which consists of weights alone. It must agree with the header of any other.
+    """
 
     method: str | None = None
+    """The method that it was trained for."""
+
     sigma: float | None = None
+    """The standard deviation of the noise that it was trained on."""
+
     architecture: str | None = None
+    """The network; for an external checkpoint, that of the dataset by default."""
+
     offsets_seed: int | None = None
+    """The seed of the offsets of deterministic splitting; for an external checkpoint, 0 by default."""
+
+    normalisation: str | None = None
+    """The normalisation in front of the network, in one of the forms of `--normalisation`."""
 
 
 def record_checkpoint(store: Store, checkpoint: Checkpoint, path: str, info: DatasetInfo) -> None:
@@ -34,7 +55,7 @@ def record_checkpoint(store: Store, checkpoint: Checkpoint, path: str, info: Dat
 
 
 def save_checkpoint(checkpoint: Checkpoint, home: Path) -> Path:
-    """Write a checkpoint under its sha256, whole or not at all, and return its path."""
+    """Write a checkpoint atomically to a file named after its sha256, and return the path."""
     folder = home / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{checkpoint.sha256}.safetensors"
@@ -43,7 +64,7 @@ def save_checkpoint(checkpoint: Checkpoint, home: Path) -> Path:
 
 
 def find_checkpoint_file(sha256: str, recorded: str, home: Path) -> Path | None:
-    """The file of a known checkpoint: in this home, or where it was last seen; None when it is gone."""
+    """The file of a registered checkpoint: in `home`, or at the recorded path; None if it is at neither."""
     for candidate in (home / "checkpoints" / f"{sha256}.safetensors", Path(recorded)):
         if candidate.is_file():
             return candidate
@@ -51,24 +72,34 @@ def find_checkpoint_file(sha256: str, recorded: str, home: Path) -> Path | None:
 
 
 def load_registered(record: CheckpointRecord, home: Path) -> Checkpoint:
-    """A checkpoint that the store knows. Raises CheckpointError when its file is gone or was changed."""
+    """The checkpoint of a record of the store. Raises CheckpointError when its file is missing or has changed."""
     file = find_checkpoint_file(record.sha256, record.path, home)
     if file is None:
         raise CheckpointError(
-            f"checkpoint {record.sha256[:12]} is gone from {record.path}: give its file with --checkpoint"
+            f"checkpoint {record.sha256[:12]} is no longer at {record.path}: name its file with --checkpoint"
         )
-    content = file.read_bytes()
-    checkpoint = Checkpoint(content, record.header)
+    checkpoint = Checkpoint(file.read_bytes(), record.header)
     if checkpoint.sha256 != record.sha256:
         raise CheckpointError(f"{file} no longer holds checkpoint {record.sha256[:12]}: restore the file")
     return checkpoint
 
 
-def load_file(file: Path, dataset: ImageDataset, description: CheckpointDescription) -> Checkpoint:
-    """A checkpoint from a file, our own or description.
+def load_file(
+    file: Path,
+    dataset: ImageDataset,
+    description: CheckpointDescription,
+    registered: Sequence[CheckpointRecord] = (),
+    *,
+    default_normalisation: Normalisation | None = None,
+) -> Checkpoint:
+    """The checkpoint in a file, which is in the format of rsbench or external.
 
-    Raises CheckpointError when it cannot be read or does not suit the data set, UsageError when an external one comes
-    without method and sigma.
+    registered: checkpoints that the store has of the dataset. If the file is one of them, the description may leave out
+    what was said when it was registered.
+    default_normalisation: that of another external file; with None, the description must name one.
+
+    Raises CheckpointError when the file cannot be read or its weights do not fit, and UsageError when the description
+    of an external checkpoint is incomplete.
     """
     try:
         content = file.read_bytes()
@@ -77,16 +108,22 @@ def load_file(file: Path, dataset: ImageDataset, description: CheckpointDescript
     if safetensors_header(content).get("rsbench") is not None:
         checkpoint = Checkpoint.parse(content, str(file))
     else:
-        checkpoint = Checkpoint(content, external_header(str(file), dataset, description))
-    # Weights that do not fit are told now, before a run is begun.
-    checkpoint.network(torch.device("cpu"))
+        header = _registered_header(file, content, dataset, description, registered)
+        if header is None:
+            header = _described_header(file, content, dataset, description, default_normalisation)
+        checkpoint = Checkpoint(content, header)
+    # Refuse a network that cannot be used before a run is begun.
+    network, header = checkpoint.network(torch.device("cpu")), checkpoint.header
+    check_outputs(network, header.architecture, header.classes, header.shape)
     return checkpoint
 
 
-def external_header(name: str, dataset: ImageDataset, description: CheckpointDescription) -> CheckpointHeader:
-    """The header of weights on a data set as the user describes them; `name`: what an error calls them.
+def external_header(
+    name: str, dataset: ImageDataset, description: CheckpointDescription, normalisation: Normalisation
+) -> CheckpointHeader:
+    """The header of weights that were trained on a dataset as the description says. `name`: of their file.
 
-    Raises UsageError when method or sigma are missing, or anything is unknown.
+    Raises UsageError when the description lacks the method or sigma, or something in it is unknown.
     """
     if description.method is None or description.sigma is None:
         raise UsageError(
@@ -96,7 +133,7 @@ def external_header(name: str, dataset: ImageDataset, description: CheckpointDes
     architecture = description.architecture or dataset.default_architecture
     architecture_named(architecture)
     method = method_named(description.method)
-    mean, std = dataset.normalisation
+    mean, std = normalisation
     return CheckpointHeader(
         architecture=architecture,
         classes=dataset.info.classes,
@@ -110,33 +147,89 @@ def external_header(name: str, dataset: ImageDataset, description: CheckpointDes
     )
 
 
+def _registered_header(
+    file: Path,
+    content: bytes,
+    dataset: ImageDataset,
+    description: CheckpointDescription,
+    registered: Sequence[CheckpointRecord],
+) -> CheckpointHeader | None:
+    """The header under which the store has an external file, None if it has none that agrees with the description."""
+    headers = [
+        header
+        for header in headers_of_content(content, {record.sha256: record.header for record in registered})
+        if _contradiction(header, dataset, description) is None
+    ]
+    if len(headers) > 1:
+        described = "; ".join(
+            f"--method {header.method} --sigma {header.measure.sigma:g} --architecture {header.architecture} "
+            f"--normalisation {normalisation_text(header.mean, header.std)}"
+            for header in headers
+        )
+        raise UsageError(f"{file} is registered as {len(headers)} checkpoints: choose one by its options: {described}")
+    return headers[0] if headers else None
+
+
+def _described_header(
+    file: Path,
+    content: bytes,
+    dataset: ImageDataset,
+    description: CheckpointDescription,
+    default_normalisation: Normalisation | None,
+) -> CheckpointHeader:
+    if description.normalisation is not None:
+        normalisation = parse_normalisation(description.normalisation, dataset)
+    elif default_normalisation is not None:
+        normalisation = default_normalisation
+    else:
+        without = external_header(str(file), dataset, description, named_normalisations(dataset)["none"])
+        network = Checkpoint(content, without).network(torch.device("cpu"))
+        check_outputs(network, without.architecture, without.classes, without.shape)
+        raise UsageError(
+            f"{file} does not say how its network normalises images: give --normalisation {NORMALISATION_FORMS}; "
+            f"{normalisation_advice(network, dataset)}"
+        )
+    return external_header(str(file), dataset, description, normalisation)
+
+
 def check_suits(checkpoint: Checkpoint, dataset: ImageDataset, description: CheckpointDescription) -> None:
-    """Raises CheckpointError when a checkpoint belongs to another data set, method or sigma than asked for."""
+    """Raise CheckpointError when a checkpoint is of another dataset, or is not what the user says about it."""
     header, info = checkpoint.header, dataset.info
-    name = f"checkpoint {checkpoint.sha256[:12]}"
     if header.dataset_fingerprint != info.fingerprint:
         raise CheckpointError(
-            f"{name} belongs to {header.dataset} ({header.dataset_fingerprint[:12]}), not to {info.name} "
-            f"({info.fingerprint[:12]}): give a checkpoint of this data set, or the other --dataset"
+            f"checkpoint {checkpoint.sha256[:12]} belongs to {header.dataset} ({header.dataset_fingerprint[:12]}), not "
+            f"to {info.name} ({info.fingerprint[:12]}): name a checkpoint of this dataset, or the other --dataset"
         )
-    check_described(checkpoint, description)
+    check_described(checkpoint, dataset, description)
 
 
-def check_described(checkpoint: Checkpoint, description: CheckpointDescription) -> None:
-    """Raises CheckpointError when a checkpoint is not what the user says of it."""
-    header, name = checkpoint.header, f"checkpoint {checkpoint.sha256[:12]}"
-    if description.architecture is not None and description.architecture != header.architecture:
-        raise CheckpointError(
-            f"{name} is a {header.architecture}, not a {description.architecture}: leave --architecture out"
-        )
+def check_described(checkpoint: Checkpoint, dataset: ImageDataset, description: CheckpointDescription) -> None:
+    """Raise CheckpointError when a checkpoint is not what the user says about it.
+
+    dataset: gives the named normalisations their meaning.
+    """
+    if (contradiction := _contradiction(checkpoint.header, dataset, description)) is not None:
+        raise CheckpointError(f"checkpoint {checkpoint.sha256[:12]} {contradiction}")
+
+
+def _contradiction(header: CheckpointHeader, dataset: ImageDataset, description: CheckpointDescription) -> str | None:
+    """The first thing in which a header and a description differ, as the end of a sentence; None if they agree."""
+    if description.architecture not in (None, header.architecture):
+        return f"is a {header.architecture}, not a {description.architecture}: leave --architecture out"
     if description.method is not None and method_named(description.method).training != header.method:
-        raise CheckpointError(f"{name} was trained by {header.method}, not by {description.method}: leave --method out")
-    if description.sigma is not None and description.sigma != header.measure.sigma:
-        raise CheckpointError(
-            f"{name} was trained at sigma {header.measure.sigma:g}, not at {description.sigma:g}: leave --sigma out"
+        return f"was trained by {header.method}, not by {description.method}: leave --method out"
+    if description.sigma not in (None, header.measure.sigma):
+        return f"was trained at sigma {header.measure.sigma:g}, not at {description.sigma:g}: leave --sigma out"
+    if description.offsets_seed not in (None, header.measure.offsets_seed):
+        return (
+            f"has the offsets seed {header.measure.offsets_seed}, not {description.offsets_seed}: leave --offsets-seed "
+            "out"
         )
-    if description.offsets_seed is not None and description.offsets_seed != header.measure.offsets_seed:
-        raise CheckpointError(
-            f"{name} has the offsets seed {header.measure.offsets_seed}, not {description.offsets_seed}: leave "
-            "--offsets-seed out"
-        )
+    if description.normalisation is not None:
+        described = parse_normalisation(description.normalisation, dataset)
+        if described != (header.mean, header.std):
+            return (
+                f"has the normalisation {normalisation_text(header.mean, header.std)}, not "
+                f"{normalisation_text(*described)}: leave --normalisation out"
+            )
+    return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from rsbench.certification.plan import default_chunk_images
-from rsbench.data.dataset import ImageDataset
+from rsbench.data.dataset import ImageDataset, Normalisation
 from rsbench.data.subset import canonical, choose_images
 from rsbench.errors import UsageError
 from rsbench.families import FAMILIES
@@ -245,14 +245,20 @@ def choose_checkpoints(
 
 
 def named_checkpoint(
-    store: Store, home: Path, dataset: ImageDataset, description: CheckpointDescription, name: str
-) -> tuple[Checkpoint, str]:
-    """The checkpoint of a file, or the known one whose sha256 begins with `name`, and its path.
+    store: Store, home: Path, dataset: ImageDataset, description: CheckpointDescription, name: str, *,
+    default_normalisation: Normalisation | None = None,
+) -> tuple[Checkpoint, str]:  # fmt: skip
+    """The checkpoint of a file, or the registered one whose sha256 begins with `name`, and its path.
 
+    default_normalisation: as in `load_file`.
     Raises UsageError when there is none, CheckpointError when it cannot be read.
     """
     if Path(name).is_file():
-        return load_file(Path(name), dataset, description), str(Path(name).resolve())
+        registered = store.checkpoints(dataset.info.fingerprint)
+        checkpoint = load_file(
+            Path(name), dataset, description, registered, default_normalisation=default_normalisation
+        )
+        return checkpoint, str(Path(name).resolve())
     records = store.checkpoints(sha256_prefix=name) if len(name) >= 4 else []
     if len(records) != 1:
         raise UsageError(f"--checkpoint {name}: no such file, and {len(records)} known checkpoints begin with it")

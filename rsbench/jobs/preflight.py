@@ -1,4 +1,4 @@
-"""Looking at a base classifier before hours are spent on it. Shapes: N images, C channels, H height, W width."""
+"""A quick check of a base classifier before hours are spent on it. Shapes: N images, C×H×W an image."""
 
 import numpy as np
 import torch
@@ -14,33 +14,34 @@ from rsbench.smoothing.randomness import KeyedRandom, Stage
 
 IMAGES = 100
 _AT_ONCE = 25
-# A classifier that guesses passes one of the two looks with a probability below 2 %.
+# A classifier that guesses passes at least one of two tests with a probability below 2 %.
 _SIGNIFICANCE = 0.01
 
 
 def check_above_chance(checkpoint: Checkpoint, dataset: ImageDataset, images: str) -> None:
-    """Look at up to 100 of the chosen images, as they are and under one noisy copy each.
+    """Raise CheckpointError when a classifier is no better than guessing on 100 images and on noisy copies of them.
 
-    images: canonical text of the choice. On one of the two the classifier must be right more often than by guessing;
-    networks trained on much noise may know nothing else. Computed on the CPU of the driver, whatever the run uses.
-    Raises CheckpointError when it is at chance on both: wrong normalisation is the field's most common mistake.
+    A network that was trained on much noise may be at chance on images without noise, so either of the two suffices.
+    The most common cause is a wrong normalisation. All is computed on the CPU of this process.
+
+    images: canonical text of the run's images, of which at most 100 are used.
     """
     chosen = indices_of(images)
     index_N = np.array(chosen)[np.unique(np.linspace(0, len(chosen) - 1, IMAGES).round().astype(int))]
-    correct = _right(checkpoint, dataset, index_N)
+    correct = _count_correct(checkpoint, dataset, index_N)
     classes, count = dataset.info.classes, len(index_N)
-    # P(at least so many are right by guessing).
-    if all(right == 0 or bdtrc(right - 1, count, 1.0 / classes) > _SIGNIFICANCE for right in correct):
+    # bdtrc(k − 1, n, p) is the probability of at least k successes.
+    if all(hits == 0 or bdtrc(hits - 1, count, 1.0 / classes) > _SIGNIFICANCE for hits in correct):
         raise CheckpointError(
-            f"checkpoint {checkpoint.sha256[:12]} is right on {correct[0]} of {count} images and on {correct[1]} of "
-            f"their noisy copies, which is guessing among {classes} classes: is it normalised as it was trained, "
-            "and its classes in this order? --force certifies it all the same"
+            f"checkpoint {checkpoint.sha256[:12]} classifies {correct[0]} of {count} images and {correct[1]} of their "
+            f"noisy copies correctly, no better than guessing among {classes} classes: check --normalisation and the "
+            "order of the classes, or certify it anyway with --force"
         )
 
 
 @torch.inference_mode()
-def _right(checkpoint: Checkpoint, dataset: ImageDataset, index_N: IntArray) -> list[int]:
-    """On how many images the network is right, and on how many noisy copies of them."""
+def _count_correct(checkpoint: Checkpoint, dataset: ImageDataset, index_N: IntArray) -> list[int]:
+    """How many images the network classifies correctly, and how many of their noisy copies."""
     info = dataset.info
     network = checkpoint.network(torch.device("cpu"))
     measure = build_measure(checkpoint.header.measure, q=info.q, shape_CHW=info.shape)
@@ -52,6 +53,6 @@ def _right(checkpoint: Checkpoint, dataset: ImageDataset, index_N: IntArray) -> 
         noisy_NCHW = measure.perturb(
             measure.prepare(x_NCHW), KeyedRandom.of(0, Stage.PREFLIGHT, 0, range(start, start + len(part_N)))
         )
-        for look, batch_NCHW in enumerate((x_NCHW, noisy_NCHW)):
-            correct[look] += int((network(batch_NCHW).argmax(dim=1) == label_N).sum())
+        for kind, batch_NCHW in enumerate((x_NCHW, noisy_NCHW)):
+            correct[kind] += int((network(batch_NCHW).argmax(dim=1) == label_N).sum())
     return correct

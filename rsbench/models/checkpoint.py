@@ -1,4 +1,4 @@
-"""Checkpoints: our own in safetensors with a header that says what they are, foreign ones as torch state dicts."""
+"""Checkpoints: those of rsbench, in safetensors with a header, and external ones, which are state dicts of torch."""
 
 import hashlib
 import io
@@ -6,7 +6,7 @@ import json
 import pickle
 import struct
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 import safetensors.torch
@@ -22,7 +22,7 @@ from rsbench.specs import CheckpointHeader
 
 _HEADER_KEY = "rsbench"
 
-# What `torch.load` raises on bytes that are no state dict, found by giving it damaged ones.
+# What `torch.load` raises for damaged files, found by giving it many of them.
 _LOAD_ERRORS = (
     RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError,
     struct.error,
@@ -30,10 +30,11 @@ _LOAD_ERRORS = (
 
 
 class Checkpoint:
-    """The bytes of a checkpoint file with its header.
+    """The bytes of a checkpoint file, and its header.
 
-    Its identity is the sha256 of the bytes; of a foreign file, whose header is what the user says of it, that of the
-    bytes and the header: the same weights under another normalisation or measure are another base classifier.
+    A checkpoint is identified by a sha256: that of the file if the file contains the header, and that of the file
+    followed by the header if it is external and the header is what the user says about it. So the same weights with
+    another normalisation or measure are another checkpoint.
     """
 
     def __init__(self, content: bytes, header: CheckpointHeader) -> None:
@@ -46,16 +47,20 @@ class Checkpoint:
 
     @classmethod
     def pack(cls, network: Normalized, header: CheckpointHeader) -> Self:
-        """Our own format. One header key, because the library does not write several in a fixed order."""
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.backbone.state_dict().items()}
+        """The checkpoint of a network, in the format of rsbench."""
+        # Cloned because safetensors refuses tensors that share memory, as tied weights do.
+        weights = {
+            name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.backbone.state_dict().items()
+        }
+        # There is one key only because the library does not write several in a fixed order.
         return cls(safetensors.torch.save(weights, {_HEADER_KEY: header.canonical_json()}), header)
 
     @classmethod
     def parse(cls, content: bytes, name: str) -> Self:
-        """Our own format, header included. Raises CheckpointError when `content`, from the file `name`, is not that."""
+        """The checkpoint in a file that rsbench wrote. Raises CheckpointError when the file has another format."""
         text = safetensors_header(content).get(_HEADER_KEY)
         if text is None:
-            raise CheckpointError(f"{name} has no rsbench header: it is not one of our checkpoints, or it is damaged")
+            raise CheckpointError(f"{name} has no rsbench header: it was not written by rsbench, or it is damaged")
         try:
             header = CheckpointHeader.from_json(text)
         except ValidationError as error:
@@ -66,20 +71,20 @@ class Checkpoint:
         """The network in evaluation mode on that device. Raises CheckpointError when the weights do not fit."""
         backbone = build_backbone(self.header.architecture, self.header.classes, self.header.shape)
         try:
-            backbone.load_state_dict(_weights(self.content))
+            backbone.load_state_dict(_weights(self.content, backbone.state_dict().keys()))
         except RuntimeError as error:
-            # torch lists every tensor that is missing, unexpected or of another shape: the first words are enough.
+            # torch lists every tensor that is missing, unexpected or of another shape.
             reason = textwrap.shorten(str(error).splitlines()[-1], width=120, placeholder=" …")
             raise CheckpointError(
                 f"checkpoint {self.sha256[:12]} does not fit {self.header.architecture} with {self.header.classes} "
-                f"classes ({reason}): name its --architecture"
+                f"classes ({reason}): name the right --architecture"
             ) from error
         network = Normalized(backbone, self.header.mean, self.header.std)
         return network.eval().requires_grad_(False).to(device)
 
 
 def safetensors_header(content: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file, empty when `content` is none (an 8-byte length, then that much JSON)."""
+    """The metadata of a safetensors file (an 8-byte length, then as many bytes of JSON); empty for any other file."""
     length = int.from_bytes(content[:8], "little")
     try:
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
@@ -88,7 +93,21 @@ def safetensors_header(content: bytes) -> dict[str, str]:
         return {}
 
 
-def _weights(content: bytes) -> Mapping[str, Tensor]:
+def headers_of_content(content: bytes, header_by_sha256: Mapping[str, CheckpointHeader]) -> list[CheckpointHeader]:
+    """Those headers with which the content of an external file makes the checkpoint of that sha256."""
+    # A file may have hundreds of megabytes, so it is hashed once.
+    digest = hashlib.sha256(content)
+    headers = []
+    for sha256, header in header_by_sha256.items():
+        extended = digest.copy()
+        extended.update(header.canonical_json().encode())
+        if extended.hexdigest() == sha256:
+            headers.append(header)
+    return headers
+
+
+def _weights(content: bytes, expected: Collection[str]) -> Mapping[str, Tensor]:
+    """The tensors of a file by name, without the prefixes of wrappers that the names in `expected` do not have."""
     if safetensors_header(content) or content[8:9] == b"{":
         try:
             return safetensors.torch.load(content)
@@ -101,17 +120,20 @@ def _weights(content: bytes) -> Mapping[str, Tensor]:
             f"the file is neither safetensors nor a torch state dict that loads with weights_only "
             f"({(str(error) or type(error).__name__).splitlines()[0]}): save network.state_dict()"
         ) from error
-    return _bare_names(loaded)
+    return _without_wrappers(loaded, expected)
 
 
-def _bare_names(loaded: Any) -> Mapping[str, Tensor]:
-    """A state dict without the wrappers in which networks are often saved (DataParallel, a normalising first layer)."""
+def _without_wrappers(loaded: Any, expected: Collection[str]) -> Mapping[str, Tensor]:
+    """A state dict without the wrappers in which networks are often saved: DataParallel, a normalising first layer."""
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise CheckpointError("the file holds no state dict: save network.state_dict()")
     names = {str(name): tensor for name, tensor in loaded.items()}
     for prefix in ("module.", "1.", "module."):
+        # The network itself may be such a wrapper.
+        if names.keys() == set(expected):
+            break
         # Released checkpoints of the field are DataParallel inside Sequential(normalise, network), or the reverse. A
         # network that is a Sequential itself goes on past its layer 1.
         inner = {name.removeprefix(prefix): tensor for name, tensor in names.items() if name.startswith(prefix)}
@@ -121,6 +143,6 @@ def _bare_names(loaded: Any) -> Mapping[str, Tensor]:
         elif inner and prefix == "1." and all(name.startswith("0.") for name in rest):
             raise CheckpointError(
                 f"the file holds a first layer of its own ({', '.join(rest)}) before the network, which would be lost: "
-                "save the state dict of the network behind it"
+                "save the state dict of the network behind it, or name an --architecture that has this layer"
             )
     return names

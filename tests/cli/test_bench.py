@@ -82,15 +82,15 @@ def test_a_checkpoint_is_measured_with_its_data_and_without(
     known = trained["uniform"]
     store_with(home, digits, known).close()
     file = save_checkpoint(known, home / "elsewhere")
-    torch.save(known.network(torch.device("cpu")).get_submodule("backbone").state_dict(), home / "foreign.pt")
-    foreign = f"--checkpoint {home / 'foreign.pt'} --method uniform --sigma 0.5"
+    torch.save(known.network(torch.device("cpu")).get_submodule("backbone").state_dict(), home / "external.pt")
+    external = f"--checkpoint {home / 'external.pt'} --method uniform --sigma 0.5"
     for arguments, images in (
         (f"--checkpoint {known.sha256[:12]} --dataset digits", 445),
         (f"--checkpoint {known.sha256[:12]}", 500),
         (f"--checkpoint {file} --dataset digits", 445),
         (f"--checkpoint {file}", 500),
-        (f"{foreign} --dataset digits", 445),
-        (foreign, 500),
+        (f"{external} --dataset digits --normalisation none", 445),
+        (external, 500),
     ):
         found = measured(f"{arguments} --n 100", capfd)
         assert (found["architecture"], found["trained"], found["method"]) == ("mlp", True, "uniform")
@@ -98,8 +98,9 @@ def test_a_checkpoint_is_measured_with_its_data_and_without(
     for arguments, complaint in (
         (f"--checkpoint {file} --method ssn", "was trained by uniform, not by ssn: leave --method out"),
         (f"--checkpoint {file} --architecture cnn", "is a mlp, not a cnn: leave --architecture out"),
-        (f"--checkpoint {home / 'foreign.pt'}", "does not say what noise it was trained on"),
-        (f"{foreign} --architecture cnn", "does not fit cnn with 10 classes"),
+        (f"--checkpoint {home / 'external.pt'}", "does not say what noise it was trained on"),
+        (f"{external} --architecture cnn", "does not fit cnn with 10 classes"),
+        (f"{external} --dataset digits", "external.pt does not say how its network normalises images: give --normal"),
     ):
         assert complaint in refused(f"bench {arguments}", capfd)
 

@@ -69,7 +69,8 @@ def test_resnet50_on_real_photographs(
     file = tmp_path / "resnet50.pth"
     torch.manual_seed(0)
     torch.save(resnet50().state_dict(), file)
-    options = f"--dataset imagenet --data-root {photographs} --checkpoint {file} --images every:250 --force"
+    described = f"--checkpoint {file} --normalisation dataset"
+    options = f"--dataset imagenet --data-root {photographs} {described} --images every:250 --force"
     sampled = f"certify {options} --method uniform --sigma 0.5 --n0 4 --n 10 --workers 2 --batch-size 8"
     assert run(sampled.split()) == 0
     assert run(f"certify {options} --method dssn --sigma 0.02 --workers 0 --batch-size 8".split()) == 0

@@ -49,7 +49,7 @@ class Task:
         """The same for a tree of photographs, and a network that knows nothing of them."""
         return cls(
             f"certify --dataset imagenet --data-root {tree} --checkpoint {checkpoint} --architecture cnn "
-            f"--method uniform --sigma 0.5 --force --images first:{IMAGES} --n 4000 "
+            f"--method uniform --sigma 0.5 --normalisation dataset --force --images first:{IMAGES} --n 4000 "
             "--batch-size 160",
             "tests.fixtures.thumbnails",
         )

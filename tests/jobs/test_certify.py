@@ -207,17 +207,17 @@ def test_a_checkpoint_file_that_is_gone_or_changed_is_refused(
     with pytest.raises(CheckpointError, match="no longer holds checkpoint"):
         load_registered(record, tmp_path)
     file.unlink()
-    with pytest.raises(CheckpointError, match="give its file with --checkpoint"):
+    with pytest.raises(CheckpointError, match="name its file with --checkpoint"):
         load_registered(record, tmp_path)
 
 
-def test_a_foreign_file_needs_its_noise_named_and_is_then_certified(digits: ImageDataset, tmp_path: Path) -> None:
-    file = foreign_file(tmp_path)
+def test_an_external_file_needs_its_noise_named_and_is_then_certified(digits: ImageDataset, tmp_path: Path) -> None:
+    file = external_file(tmp_path)
     with pytest.raises(UsageError, match="name it with --method and --sigma"):
         load_file(file, digits, NOTHING)
     with pytest.raises(UsageError, match="unknown architecture 'vit'"):
         load_file(file, digits, CheckpointDescription(method="uniform", sigma=0.5, architecture="vit"))
-    checkpoint = load_file(file, digits, CheckpointDescription(method="uniform", sigma=0.5))
+    checkpoint = load_file(file, digits, CheckpointDescription(method="uniform", sigma=0.5, normalisation="dataset"))
     with store_with(tmp_path, digits) as store:
         certify(store, digits, checkpoint)
         [run] = store.sealed_runs()
@@ -225,24 +225,25 @@ def test_a_foreign_file_needs_its_noise_named_and_is_then_certified(digits: Imag
     assert run.done == 60
 
 
-def test_what_is_said_of_a_foreign_file_is_part_of_its_identity(digits: ImageDataset, tmp_path: Path) -> None:
-    """The same weights under another measure, or another data set's normalisation, are another classifier."""
-    file = foreign_file(tmp_path)
+def test_the_description_of_an_external_file_is_part_of_its_identity(digits: ImageDataset, tmp_path: Path) -> None:
+    """The same weights with another measure, normalisation or dataset are another base classifier."""
+    file = external_file(tmp_path)
     shifted = tmp_path / "shifted.npz"
     np.savez(shifted, test_images=np.full((10, 1, 8, 8), 9, np.uint8), test_labels=np.arange(10), q=16)
     other = load_npz(shifted)
-    said = CheckpointDescription(method="uniform", sigma=0.5)
+    description = CheckpointDescription(method="uniform", sigma=0.5, normalisation="none")
     checkpoints = [
-        load_file(file, digits, said),
-        load_file(file, digits, CheckpointDescription(method="cohen", sigma=0.5)),
-        load_file(file, other, said),
+        load_file(file, digits, description),
+        load_file(file, digits, replace(description, method="cohen")),
+        load_file(file, digits, replace(description, normalisation="dataset")),
+        load_file(file, other, description),
     ]
-    assert len({checkpoint.sha256 for checkpoint in checkpoints}) == 3
+    assert len({checkpoint.sha256 for checkpoint in checkpoints}) == 4
     with pytest.raises(CheckpointError, match=r"belongs to digits .*, not to shifted.npz"):
         check_suits(checkpoints[0], other, NOTHING)
 
 
-def foreign_file(folder: Path) -> Path:
+def external_file(folder: Path) -> Path:
     file = folder / "network.pt"
     torch.manual_seed(0)
     torch.save({"state_dict": build_backbone("mlp", 10, (1, 8, 8)).state_dict()}, file)

@@ -35,17 +35,18 @@ def test_wrong_normalisation_is_refused(trained: dict[str, Checkpoint], digits: 
     checkpoint = trained["ssn"]
     header = checkpoint.header.model_copy(update={"mean": (300.0,), "std": (1.0,)})
     wrong = Checkpoint(checkpoint.content, header)
-    with pytest.raises(CheckpointError, match="is it normalised as it was trained"):
+    with pytest.raises(CheckpointError, match="check --normalisation"):
         check_above_chance(wrong, digits, "0:445:1")
 
 
 def test_a_network_that_guesses_is_refused_and_force_overrides(
     home: Path, untrained: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = f"certify --dataset digits --checkpoint {untrained} --method ssn --sigma 0.5 --images first:100 --n 100"
+    described = f"--checkpoint {untrained} --method ssn --sigma 0.5 --normalisation dataset"
+    arguments = f"certify --dataset digits {described} --images first:100 --n 100"
     line = refused(f"{arguments} --workers 0", capfd)
-    assert "of 100 images and on" in line
-    assert "guessing among 10 classes" in line
+    assert "of 100 images and" in line
+    assert "no better than guessing among 10 classes" in line
     assert not (home / "results.db").exists()
     assert run(f"{arguments} --workers 0 --force".split()) == 0
     # What is begun is finished without another look.
