@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rsbench import certificates as certificates
+    from rsbench.api.certify import certify as certify
+    from rsbench.api.datasets import load_dataset as load_dataset
+    from rsbench.api.result import Certification as Certification
+    from rsbench.api.store import ResultStore as ResultStore
+    from rsbench.api.store import open_store as open_store
     from rsbench.errors import CheckpointError as CheckpointError
     from rsbench.errors import DataError as DataError
     from rsbench.errors import RsbenchError as RsbenchError
@@ -23,15 +28,20 @@ if TYPE_CHECKING:
 
 # The module in which each name is defined.
 _MODULES = {
+    "Certification": "rsbench.api.result",
     "CheckpointError": "rsbench.errors",
     "DataError": "rsbench.errors",
     "MeasureSpec": "rsbench.specs",
+    "ResultStore": "rsbench.api.store",
     "RsbenchError": "rsbench.errors",
     "StoreError": "rsbench.errors",
     "UsageError": "rsbench.errors",
     "certificates": "rsbench.certificates",
+    "certify": "rsbench.api.certify",
     "deterministic_splitting": "rsbench.measures",
     "gaussian": "rsbench.measures",
+    "load_dataset": "rsbench.api.datasets",
+    "open_store": "rsbench.api.store",
     "splitting": "rsbench.measures",
     "uniform": "rsbench.measures",
 }
@@ -41,10 +51,9 @@ __all__ = list(_MODULES)
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
-    from importlib.metadata import version
 
     if name == "__version__":
-        value: Any = version("rsbench")
+        value: Any = import_module("rsbench.version").installed_version()
     elif name in _MODULES:
         module = import_module(_MODULES[name])
         value = module if module.__name__ == f"rsbench.{name}" else getattr(module, name)

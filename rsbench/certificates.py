@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rsbench.plugins import load_plugins
 from rsbench.records import FloatArray, IntArray
 from rsbench.specs import MeasureSpec, Procedure
 from rsbench.theory.catalogue import CERTIFICATES
@@ -124,12 +125,15 @@ dssn = _function_of("dssn")
 
 def names() -> tuple[str, ...]:
     """The names of all certificates, those of plugins included."""
+    load_plugins()
     return tuple(CERTIFICATES)
 
 
 def __getattr__(name: str) -> CertificateFunction:
     """The function of a certificate that a plugin registers."""
     certificate = name.replace("_", "-")
+    if certificate not in CERTIFICATES and not name.startswith("__"):
+        load_plugins()
     if certificate not in CERTIFICATES:
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}: the certificates are {', '.join(names())}"

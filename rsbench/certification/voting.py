@@ -17,7 +17,7 @@ from rsbench.certification.plan import batch_count, spec_prefixes
 from rsbench.data.dataset import Pixels, unit_images
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.models.arithmetic import Arithmetic
-from rsbench.models.checkpoint import Checkpoint
+from rsbench.models.checkpoint import BaseClassifier
 from rsbench.models.device import describe_device, prepare_device
 from rsbench.records import Chunk, ChunkVotes, DatasetInfo, Votes
 from rsbench.smoothing.build import build_measure
@@ -40,7 +40,7 @@ class CertificationWork:
 
     spec: CertificationSpec
     info: DatasetInfo
-    checkpoint: Checkpoint
+    checkpoint: BaseClassifier
 
 
 @dataclass(frozen=True, eq=False)

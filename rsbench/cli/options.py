@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import typer
 
 from rsbench.errors import UsageError
+from rsbench.home import default_database
+from rsbench.home import home as home
 from rsbench.specs import Precision
 
 Dataset = Annotated[
@@ -193,14 +195,9 @@ def seeds(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, words)))
 
 
-def home() -> Path:
-    """$RSBENCH_HOME, where the database and the checkpoints lie: ./.rsbench by default."""
-    return Path(os.environ.get("RSBENCH_HOME") or ".rsbench")
-
-
 def database(location: str | None) -> str:
     """The database to use."""
-    return location or str(home() / "results.db")
+    return location or default_database()
 
 
 def check_workers(workers: int | None) -> int | None:

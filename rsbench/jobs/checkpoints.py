@@ -17,8 +17,8 @@ from rsbench.jobs.normalisation import (
     parse_normalisation,
 )
 from rsbench.methods import measure_for, method_named
-from rsbench.models.architectures import architecture_named, check_outputs
-from rsbench.models.checkpoint import Checkpoint, headers_of_content, safetensors_header
+from rsbench.models.architectures import architecture_named, build_backbone, check_outputs, is_buildable
+from rsbench.models.checkpoint import BaseClassifier, Checkpoint, headers_of_content, safetensors_header
 from rsbench.records import CheckpointRecord, DatasetInfo
 from rsbench.specs import CheckpointHeader
 from rsbench.store.store import Store
@@ -47,7 +47,7 @@ class CheckpointDescription:
     """The normalisation in front of the network, in one of the forms of `--normalisation`."""
 
 
-def record_checkpoint(store: Store, checkpoint: Checkpoint, path: str, info: DatasetInfo) -> None:
+def record_checkpoint(store: Store, checkpoint: BaseClassifier, path: str, info: DatasetInfo) -> None:
     """Register a checkpoint that is used on a dataset, and the path of its file."""
     store.record_checkpoint(
         checkpoint.sha256, path=path, header=checkpoint.header, dataset_fingerprint=info.fingerprint
@@ -73,6 +73,9 @@ def find_checkpoint_file(sha256: str, recorded: str, home: Path) -> Path | None:
 
 def load_registered(record: CheckpointRecord, home: Path) -> Checkpoint:
     """The checkpoint of a record of the store. Raises CheckpointError when its file is missing or has changed."""
+    if not is_buildable(record.header.architecture):
+        # Raises what says why.
+        build_backbone(record.header.architecture, record.header.classes, record.header.shape)
     file = find_checkpoint_file(record.sha256, record.path, home)
     if file is None:
         raise CheckpointError(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import rsbench
 from rsbench.cluster.session import cluster_resources
 from rsbench.data.registry import DATASETS, load_dataset
 from rsbench.errors import RsbenchError
@@ -14,6 +13,7 @@ from rsbench.models.device import default_device, describe_device
 from rsbench.store.filesystem import network_type, usable_location
 from rsbench.store.location import location_name
 from rsbench.store.store import Store
+from rsbench.version import installed_version
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Finding:
 def examine(location: str, data_root: Path | None) -> Iterator[Finding]:
     """Look at versions, device, Ray (which is started), database and data sets."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "ray", "sqlalchemy", "streamlit"))
-    yield Finding("versions", True, f"rsbench {rsbench.__version__}, python {platform.python_version()}, {packages}")
+    yield Finding("versions", True, f"rsbench {installed_version()}, python {platform.python_version()}, {packages}")
     device = default_device()
     yield Finding("device", True, f"{device}: {describe_device(device)}")
     yield _ray()

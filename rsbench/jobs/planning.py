@@ -12,8 +12,8 @@ from rsbench.errors import UsageError
 from rsbench.families import FAMILIES
 from rsbench.jobs.checkpoints import CheckpointDescription, check_suits, load_file, load_registered
 from rsbench.methods import Method, measure_for, method_certifying, method_named, training_name
-from rsbench.models.architectures import architecture_named
-from rsbench.models.checkpoint import Checkpoint
+from rsbench.models.architectures import architecture_named, is_buildable
+from rsbench.models.checkpoint import BaseClassifier, Checkpoint
 from rsbench.records import DatasetInfo
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.randomness import MAX_VALUES_PER_COPY
@@ -69,7 +69,7 @@ class PlannedRun:
     """A run that was asked for, and the checkpoint it is of."""
 
     spec: CertificationSpec
-    checkpoint: Checkpoint
+    checkpoint: BaseClassifier
     path: str
 
 
@@ -102,7 +102,7 @@ def batch_size(options: CertifyOptions, architecture: str) -> int:
     return rows
 
 
-def plan_run(checkpoint: Checkpoint, path: str, dataset: ImageDataset, options: CertifyOptions) -> PlannedRun:
+def plan_run(checkpoint: BaseClassifier, path: str, dataset: ImageDataset, options: CertifyOptions) -> PlannedRun:
     """The run of a checkpoint under the options. Raises UsageError when an option is out of range."""
     return PlannedRun(plan_spec(checkpoint.header, checkpoint.sha256, dataset, options), checkpoint, path)
 
@@ -234,7 +234,9 @@ def choose_checkpoints(
         records = [
             r
             for r in records
-            if description.sigma in (None, r.sigma) and description.architecture in (None, r.header.architecture)
+            if description.sigma in (None, r.sigma)
+            and description.architecture in (None, r.header.architecture)
+            and is_buildable(r.header.architecture)
         ]
         if not records:
             raise UsageError(_nothing_to_certify(store, dataset, description))

@@ -7,7 +7,7 @@ from scipy.special import bdtrc
 from rsbench.data.dataset import ImageDataset, unit_images
 from rsbench.data.subset import indices_of
 from rsbench.errors import CheckpointError
-from rsbench.models.checkpoint import Checkpoint
+from rsbench.models.checkpoint import BaseClassifier
 from rsbench.records import IntArray
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.randomness import KeyedRandom, Stage
@@ -18,18 +18,21 @@ _AT_ONCE = 25
 _SIGNIFICANCE = 0.01
 
 
-def check_above_chance(checkpoint: Checkpoint, dataset: ImageDataset, images: str) -> None:
+def check_above_chance(checkpoint: BaseClassifier, dataset: ImageDataset, images: str) -> None:
     """Raise CheckpointError when a classifier is no better than guessing on 100 images and on noisy copies of them.
 
     A network that was trained on much noise may be at chance on images without noise, so either of the two suffices.
-    The most common cause is a wrong normalisation. All is computed on the CPU of this process.
+    The most common cause is a wrong normalisation. Nothing is raised for so few images that guessing could get all of
+    them right. All is computed on the CPU of this process.
 
     images: canonical text of the run's images, of which at most 100 are used.
     """
     chosen = indices_of(images)
     index_N = np.array(chosen)[np.unique(np.linspace(0, len(chosen) - 1, IMAGES).round().astype(int))]
-    correct = _count_correct(checkpoint, dataset, index_N)
     classes, count = dataset.info.classes, len(index_N)
+    if (1.0 / classes) ** count > _SIGNIFICANCE:
+        return
+    correct = _count_correct(checkpoint, dataset, index_N)
     # bdtrc(k − 1, n, p) is the probability of at least k successes.
     if all(hits == 0 or bdtrc(hits - 1, count, 1.0 / classes) > _SIGNIFICANCE for hits in correct):
         raise CheckpointError(
@@ -40,7 +43,7 @@ def check_above_chance(checkpoint: Checkpoint, dataset: ImageDataset, images: st
 
 
 @torch.inference_mode()
-def _count_correct(checkpoint: Checkpoint, dataset: ImageDataset, index_N: IntArray) -> list[int]:
+def _count_correct(checkpoint: BaseClassifier, dataset: ImageDataset, index_N: IntArray) -> list[int]:
     """How many images the network classifies correctly, and how many of their noisy copies."""
     info = dataset.info
     network = checkpoint.network(torch.device("cpu"))

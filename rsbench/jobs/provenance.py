@@ -6,8 +6,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import rsbench
 from rsbench.records import Provenance
+from rsbench.version import installed_version
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "ray", "pillow", "scikit-learn")
 
@@ -20,7 +20,7 @@ def provenance(device: str) -> Provenance:
     """
     revision, dirty = _git_state()
     return Provenance(
-        rsbench_version=rsbench.__version__,
+        rsbench_version=installed_version(),
         git_revision=revision,
         git_dirty=dirty,
         versions={"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
@@ -30,7 +30,7 @@ def provenance(device: str) -> Provenance:
 
 
 def _git_state() -> tuple[str | None, bool | None]:
-    package = Path(rsbench.__file__).parent
+    package = Path(__file__).parents[1]
     # A package installed into an environment inside somebody's checkout must not report that checkout.
     tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py")
     if tracked is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rsbench.errors import RsbenchError, UsageError, first_line
+from rsbench.errors import CheckpointError, RsbenchError, UsageError, first_line
 from rsbench.plugins import Registry, import_object
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ def architecture_named(name: str) -> Architecture:
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
+    if not is_buildable(name):
+        return Architecture(_module_factory(name))
     if name.startswith(_TORCHVISION):
         factory = _torchvision_factory(name, name.removeprefix(_TORCHVISION))
         return Architecture(factory, cpu_batch=32, cuda_batch=128, usual_classes=1000, usual_shape=(3, 224, 224))
@@ -105,6 +107,16 @@ def architecture_named(name: str) -> Architecture:
         f"unknown architecture {name!r}: choose from {', '.join(ARCHITECTURES)}, torchvision:NAME or "
         "package.module:factory, or load the plugin that registers it with --plugin"
     )
+
+
+def module_architecture(kind: "type[nn.Module]") -> str:
+    """The architecture of a module that a Python program passed in, which rsbench cannot build: its class."""
+    return f"<{kind.__module__}.{kind.__qualname__}>"
+
+
+def is_buildable(name: str) -> bool:
+    """Whether rsbench can build the architecture of a stored checkpoint."""
+    return not name.startswith("<")
 
 
 def build_backbone(name: str, classes: int, shape_CHW: Shape) -> "nn.Module":
@@ -173,6 +185,16 @@ def check_outputs(network: "nn.Module", name: str, classes: int, shape_CHW: Shap
         f"architecture {name!r} returns {returned} for 2 images in {mode} mode: it must return logits of the shape "
         f"2×{classes}, a row for each image"
     )
+
+
+def _module_factory(name: str) -> Factory:
+    def build(classes: int, shape_CHW: Shape) -> "nn.Module":
+        raise CheckpointError(
+            f"the network is a Python object of the class {name.strip('<>')}, which rsbench cannot build again: "
+            "certify it with rsbench.certify(..., architecture='package.module:factory')"
+        )
+
+    return build
 
 
 def _torchvision_factory(name: str, model: str) -> Factory:

@@ -7,7 +7,7 @@ import pickle
 import struct
 import textwrap
 from collections.abc import Collection, Mapping
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import safetensors.torch
 import torch
@@ -27,6 +27,21 @@ _LOAD_ERRORS = (
     RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError,
     struct.error,
 )  # fmt: skip
+
+
+class BaseClassifier(Protocol):
+    """What certification needs of a network: a `Checkpoint`, or a module that a program passes in."""
+
+    @property
+    def header(self) -> CheckpointHeader:
+        """What the network is and what it was trained for."""
+
+    @property
+    def sha256(self) -> str:
+        """Its identity."""
+
+    def network(self, device: torch.device) -> nn.Module:
+        """Return the network in evaluation mode on that device, the caller's to change."""
 
 
 class Checkpoint:

@@ -3,6 +3,8 @@
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -30,6 +32,18 @@ def prepare_device(name: str) -> torch.device:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     return torch.device(name)
+
+
+@contextmanager
+def settings_restored() -> Iterator[None]:
+    """Give a program back the settings of its process that `prepare_device` changes."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = (torch.get_num_threads(), matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic)
+    try:
+        yield
+    finally:
+        threads, matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
+        torch.set_num_threads(threads)
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import rsbench
 from rsbench.records import RunRecord
 from rsbench.report.latex import latex_board
 from rsbench.report.leaderboard import Leaderboard
@@ -10,11 +9,12 @@ from rsbench.report.reported import ReportedTable, reported_tables
 from rsbench.report.runs import Report
 from rsbench.report.static_board import static_board
 from rsbench.store.store import Store
+from rsbench.version import installed_version
 
 
 def latex_file(board: Leaderboard, report: Report) -> bytes:
     """The board's tables for LaTeX, and those of the papers below."""
-    return latex_board(board, _papers(board, report), version=rsbench.__version__).encode()
+    return latex_board(board, _papers(board, report), version=installed_version()).encode()
 
 
 def html_file(board: Leaderboard, runs: Sequence[RunRecord], report: Report) -> bytes:
@@ -22,7 +22,7 @@ def html_file(board: Leaderboard, runs: Sequence[RunRecord], report: Report) -> 
     with Store.open_existing(report.location) as store:
         provenances = {run.fingerprint: store.details(run.id).provenances for run in runs}
     papers = _papers(board, report)
-    page = static_board(board, runs, report.step_curves(runs), provenances, papers, version=rsbench.__version__)
+    page = static_board(board, runs, report.step_curves(runs), provenances, papers, version=installed_version())
     return page.encode()
 
 

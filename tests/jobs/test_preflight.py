@@ -30,6 +30,12 @@ def test_a_trained_network_passes(method: str, trained: dict[str, Checkpoint], d
     check_above_chance(trained[method], digits, "0:20:1")
 
 
+def test_one_image_decides_nothing(trained: dict[str, Checkpoint], digits: ImageDataset) -> None:
+    checkpoint = trained["ssn"]
+    header = checkpoint.header.model_copy(update={"mean": (300.0,), "std": (1.0,)})
+    check_above_chance(Checkpoint(checkpoint.content, header), digits, "0:1:1")
+
+
 def test_wrong_normalisation_is_refused(trained: dict[str, Checkpoint], digits: ImageDataset) -> None:
     """Pixels that are taken for 0..255 where the network learned on [0, 1]."""
     checkpoint = trained["ssn"]

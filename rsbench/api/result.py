@@ -1,0 +1,165 @@
+"""What a certificate says of some images, as frames and figures. Shapes: N images, K classes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from rsbench.errors import UsageError
+from rsbench.recertification import decoded
+from rsbench.records import BoolArray, DatasetInfo, FloatArray, ImageColumns, IntArray
+from rsbench.specs import MeasureSpec
+from rsbench.theory.catalogue import CERTIFICATES
+from rsbench.theory.certificate import Norm
+from rsbench.theory.metrics import Ball, average_certified_radius, certified_accuracy, certified_curve
+from rsbench.theory.rounding import radius_threshold
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Certification:
+    """The classes and radii of some images under one certificate, n and α."""
+
+    measure: MeasureSpec
+    """The smoothing measure."""
+
+    certificate: str
+    """Name of the certificate."""
+
+    bounds: str
+    """How votes become bounds on the class probabilities: one-versus-rest or top-two."""
+
+    n: int
+    """How many votes the certificate reads; the number of splits where all are evaluated."""
+
+    alpha: float | None
+    """Probability with which the certificate of an image may be wrong; None where it is exact."""
+
+    dataset: DatasetInfo
+    """What the images were chosen of."""
+
+    run: str | None
+    """Fingerprint of the run in the store; None without a store."""
+
+    is_labelled: bool
+    """Whether labels were given. Without them, nothing can be said of accuracy."""
+
+    columns: ImageColumns
+    """The images as the store keeps them."""
+
+    def __repr__(self) -> str:
+        budget = "exact" if self.alpha is None else f"n {self.n:,}, alpha {self.alpha:g}, {self.bounds}"
+        found = f"{self.abstention_rate:.1%} abstained"
+        if self.is_labelled:
+            found = f"clean accuracy {self.clean_accuracy:.1%}, ACR {self.average_certified_radius:.3f}, {found}"
+        noise = f"{self.measure.family} noise of sigma {self.measure.sigma:g}"
+        return f"<Certification of {len(self.columns):,} images: {self.certificate}, {noise}, {budget}; {found}>"
+
+    @property
+    def ball(self) -> Ball:
+        """Whether a radius is that of an open ball (certified at r if radius > r) or a closed one (if radius ≥ r)."""
+        return CERTIFICATES[self.certificate].ball
+
+    @property
+    def norms(self) -> tuple[Norm, ...]:
+        """The norms in which the radius holds."""
+        return CERTIFICATES[self.certificate].norms
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """One row per image, by its index: label, predicted, correct, radius, votes_0, votes_1, …
+
+        `predicted` is <NA> on abstention, and the radius is then 0. `correct` is False on abstention. `label` and
+        `correct` are <NA> without labels. `votes_k` are the votes of class k that certify, all n of the run.
+        """
+        frame = image_frame(self.columns, with_votes=True)
+        if not self.is_labelled:
+            frame["label"] = pd.array([pd.NA] * len(frame), dtype="Int64")
+            frame["correct"] = pd.array([pd.NA] * len(frame), dtype="boolean")
+        return frame
+
+    @property
+    def votes_NK(self) -> IntArray:
+        """The votes that certify, all n of the run."""
+        return decoded(self.columns).votes.estimation_NK
+
+    @property
+    def selection_votes_NK(self) -> IntArray:
+        """The votes that selected the class; all 0 where every copy is evaluated."""
+        return decoded(self.columns).votes.selection_NK
+
+    def certified_accuracy(self, radius: float | str = 0.0) -> float:
+        """Return the share of images that are classified correctly with a certificate at a radius.
+
+        radius: in units of the pixel range [0,1]. A number with up to 9 decimals, such as 0.1, is taken as that decimal
+            and not as the float nearest to it, so that the answer is the leaderboard's.
+        Raises UsageError for a radius that is no number ≥ 0, and when no labels were given.
+        """
+        return float(certified_accuracy(self._correct_radii, len(self.columns), _threshold(radius), self.ball))
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Share of images that the smoothed classifier classifies correctly; an abstention is wrong."""
+        return len(self._correct_radii) / len(self.columns)
+
+    @property
+    def abstention_rate(self) -> float:
+        """Share of images on which the smoothed classifier abstains."""
+        return float((self.columns.predicted_N < 0).mean())
+
+    @property
+    def average_certified_radius(self) -> float:
+        """Mean over all images of the radius, 0 where the class is wrong (Zhai et al. 2020)."""
+        return average_certified_radius(self._correct_radii, len(self.columns))
+
+    def curve(self) -> pd.DataFrame:
+        """Return the whole curve, exactly: the radii at which the certified accuracy falls, and its value there.
+
+        Columns: radius, certified_accuracy. Between two radii the curve of an open ball keeps the value of the smaller
+        one, and that of a closed ball has the value of the larger one.
+        """
+        radii, accuracy = certified_curve(self._correct_radii, len(self.columns), self.ball)
+        return pd.DataFrame({"radius": radii, "certified_accuracy": accuracy})
+
+    @cached_property
+    def _correct_radii(self) -> FloatArray:
+        """Radii of the images classified correctly, ascending."""
+        if not self.is_labelled:
+            raise UsageError("no labels were given: accuracies need them, radii and votes are in `images`")
+        return np.sort(self.columns.radius_N[_correct(self.columns)])
+
+
+def _threshold(radius: float | str) -> float:
+    try:
+        return radius_threshold(str(radius))
+    except ValueError as error:
+        if isinstance(radius, str) or not 0.0 <= radius < np.inf:
+            raise UsageError(f"radius {radius} is not a number ≥ 0: give one such as 0.5") from error
+        return float(radius)
+
+
+def image_frame(columns: ImageColumns, *, with_votes: bool) -> pd.DataFrame:
+    """Return images as a frame, see `Certification.images`; with σ where it was chosen for each image."""
+    predicted = pd.array(columns.predicted_N, dtype="Int64")
+    predicted[columns.predicted_N < 0] = pd.NA
+    frame = pd.DataFrame(
+        {
+            "label": pd.array(columns.label_N, dtype="Int64"),
+            "predicted": predicted,
+            "correct": pd.array(_correct(columns), dtype="boolean"),
+            "radius": columns.radius_N,
+        },
+        index=pd.Index(columns.index_N, name="index"),
+    )
+    if columns.sigma_N is not None:
+        frame["sigma"] = columns.sigma_N
+    if not with_votes or columns.votes is None:
+        return frame
+    votes_NK = decoded(columns).votes.estimation_NK
+    names = [f"votes_{label}" for label in range(votes_NK.shape[1])]
+    return frame.join(pd.DataFrame(votes_NK, columns=names, index=frame.index))
+
+
+def _correct(columns: ImageColumns) -> BoolArray:
+    # An abstention is −1, and so is a label that was not given.
+    return np.asarray(columns.correct_N & (columns.predicted_N >= 0))
