@@ -14,6 +14,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 # Pages of one entry follow each other in one folder: the later ones use the runs of the earlier ones.
 WALKS = (
     ("quickstart.md", "guides/compare-methods.md"),
+    ("guides/certify-your-network.md",),
     ("guides/import-published-results.md",),
 )
 
