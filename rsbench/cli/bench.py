@@ -10,7 +10,6 @@ from rsbench.cli import options as o
 from rsbench.cli.output import print_json, say
 from rsbench.cli.progress import ProgressLine
 from rsbench.errors import UsageError
-from rsbench.methods import method_named
 from rsbench.report.arithmetic import network_text
 from rsbench.report.numbers import count_text, percent_down, time_text
 
@@ -22,93 +21,85 @@ if TYPE_CHECKING:
 _LONGEST = 600.0
 
 
+@o.with_option_groups
 def bench(
+    *,
     dataset: Annotated[
         str | None,
-        typer.Option(envvar="RSBENCH_DATASET", help="As in certify (default: random images of the network's shape)."),
+        typer.Option(
+            envvar="RSBENCH_DATASET", help="As in certify.", show_default="random images of the network's shape"
+        ),
     ] = None,
     checkpoint: Annotated[
         str | None,
-        typer.Option(envvar="RSBENCH_CHECKPOINT", help="A checkpoint's file, or the start of its sha256."),
+        typer.Option(envvar="RSBENCH_CHECKPOINT", help="A checkpoint file, or the start of a known sha256."),
     ] = None,
     architecture: Annotated[
         str | None,
         typer.Option(
-            envvar="RSBENCH_ARCHITECTURE", help="Network of a foreign file, or to measure untrained: mlp, cnn, …"
+            envvar="RSBENCH_ARCHITECTURE",
+            help="Network of an external file, or network to measure untrained.",
+            show_default="by dataset, else mlp",
         ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(envvar="RSBENCH_METHOD", help="Noise of a foreign file or an untrained network.")
+        str | None,
+        typer.Option(
+            envvar="RSBENCH_METHOD",
+            help="Method of an external file or an untrained network.",
+            show_default="cohen, if untrained",
+        ),
     ] = None,
     sigma: Annotated[
-        float | None, typer.Option(envvar="RSBENCH_SIGMA", help="Its sigma (default of an untrained network: 0.5).")
+        float | None,
+        typer.Option(
+            envvar="RSBENCH_SIGMA",
+            help="Sigma of an external file or an untrained network.",
+            show_default="0.5, if untrained",
+        ),
     ] = None,
     normalisation: o.Normalisation = None,
-    images: o.Images = None,
-    n0: o.SelectionVotes = None,
-    n: o.EstimationVotes = None,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = None,
-    device: o.Device = None,
-    noise_arithmetic: o.NoiseArithmetic = None,
-    precision: o.ChosenPrecision = None,
-    channels_last: o.ChannelsLast = None,
-    compile: o.Compile = None,  # noqa: A002 - the option's name
-    seconds: Annotated[float, typer.Option(help="How long each of the five measurements lasts.")] = 3.0,
+    run: o.NetworkOptions,
+    files: o.FileOptions,
+    seconds: Annotated[float, typer.Option(help="How long each of the five measurements takes.")] = 3.0,
     settings: Annotated[
-        bool, typer.Option("--settings", help="Compare the network's speed in other batches and arithmetic.")
+        bool, typer.Option("--settings", help="Compare batch sizes, precisions and memory formats of the network.")
     ] = False,
-    data_root: o.DataRoot = None,
-    db: o.Database = None,
     json: o.Json = False,
 ) -> None:
-    """Measure forward passes a second, of the bare network and on the whole way of a run, and estimate that run.
+    """Measure the forward passes per second of the network alone and of a whole run, and estimate that run's time.
 
     Without --checkpoint the network is untrained: weights do not change its speed. Only the speed is kept, for the
     --dry-run of other commands.
     """
     if not 0.0 < seconds <= _LONGEST:
         raise UsageError(f"--seconds {seconds:g}: give a number above 0, at most {_LONGEST:g}")
-    asked = o.check_workers(workers)
-    if method is not None:
-        method_named(method)
+    options = run.certify_options(method=method)
 
     from rsbench.data.registry import load_dataset
     from rsbench.jobs.bench import choose_subject, duration, measure_speed
     from rsbench.jobs.bench_results import keep_result
     from rsbench.jobs.checkpoints import CheckpointDescription
-    from rsbench.jobs.planning import CertifyOptions, plan_run
+    from rsbench.jobs.planning import plan_run
     from rsbench.jobs.settings import compare_settings
     from rsbench.store.store import Store
 
-    named = None if dataset is None else load_dataset(dataset, data_root)
+    named = None if dataset is None else load_dataset(dataset, files.data_root)
     description = CheckpointDescription(
         method=method, sigma=sigma, architecture=architecture, normalisation=normalisation
     )
-    with Store.look_into(o.database(db)) as store:
+    with Store.look_into(o.database(files.db)) as store:
         found, data = choose_subject(store, o.home(), named, description, checkpoint)
-    chosen_device = o.device_name(device)
-    options = CertifyOptions(
-        images=images,
-        n_select=100 if n0 is None else n0,
-        n_estimate=n,
-        batch_size=batch_size,
-        device=chosen_device,
-        noise_arithmetic=o.noise_arithmetic(noise_arithmetic),
-        precision=o.precision(precision or "fp32", chosen_device),
-        channels_last=channels_last,
-        torch_compile=bool(compile),
-    )
     spec = plan_run(found, "", data, options).spec
     if settings:
         _tell_settings(compare_settings(found, data, spec, seconds=seconds, watcher=ProgressLine()), json)
         return
     speed = measure_speed(found, data, spec, seconds=seconds, watcher=ProgressLine())
-    run = duration(spec, speed, o.default_workers(chosen_device) if asked is None else asked)
+    time = duration(spec, speed, run.worker_count(options.device))
     if json:
-        print_json(_as_json(found.header, checkpoint is not None, spec, speed, run))
+        print_json(_as_json(found.header, checkpoint is not None, spec, speed, time))
     else:
-        print("\n".join(_told(found.header, checkpoint is not None, spec, speed, run)))
+        print("\n".join(_told(found.header, checkpoint is not None, spec, speed, time)))
     try:
         keep_result(o.home(), found.header, spec, speed)
     except OSError as error:

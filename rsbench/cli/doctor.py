@@ -1,5 +1,6 @@
-"""`rsbench doctor`: what works here, and what to do about what does not."""
+"""`rsbench doctor`: what works on this machine, and how to repair the rest."""
 
+import sys
 from dataclasses import asdict
 
 import typer
@@ -12,14 +13,16 @@ _SIGNS = {True: Text("ok     ", "green"), False: Text("broken ", "bold red"), No
 
 
 def doctor(data_root: o.DataRoot = None, db: o.Database = None, json: o.Json = False) -> None:
-    """Check versions, devices, Ray, the database and the data sets."""
+    """Check versions, devices, Ray, the database and the datasets."""
     from rsbench.jobs.doctor import examine
 
     findings = []
     for finding in examine(o.database(db), data_root):
         findings.append(finding)
         if not json:
-            print_rich(Text.assemble(_SIGNS[finding.works], (f"{finding.subject:<14}", "bold"), finding.told))
+            print_rich(Text.assemble(_SIGNS[finding.works], (f"{finding.subject:<14}", "bold"), finding.message))
+            # The next finding may take seconds, and a pipe would hold this one back until the end.
+            sys.stdout.flush()
     if json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     if any(finding.works is False for finding in findings):

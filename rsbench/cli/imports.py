@@ -1,6 +1,7 @@
 """`rsbench import`: results that others computed."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,8 @@ from rsbench.foreign.import_options import (
     describe_dataset,
     resolve_certificate,
 )
+from rsbench.methods import METHODS
+from rsbench.report.numbers import count_text
 from rsbench.theory.catalogue import CERTIFICATES
 
 if TYPE_CHECKING:
@@ -26,106 +29,130 @@ app = typer.Typer(
     help="Import results that others computed; they stand apart from measured ones.", no_args_is_help=True
 )
 
-_Dataset = Annotated[
-    str | None,
-    typer.Option(
-        envvar="RSBENCH_DATASET", help=f"{', '.join(KNOWN_DATASETS)}, or another name with --classes and --shape."
-    ),
-]
-_Method = Annotated[
-    str, typer.Option(envvar="RSBENCH_METHOD", help="cohen, uniform, ssn, dssn, or any name with --certificate.")
-]
-_Certificate = Annotated[
-    str | None,
-    typer.Option(envvar="RSBENCH_CERTIFICATE", help="The radii's theorem (default: the method's): see rsbench radius."),
-]
-_Measure = Annotated[
-    str | None,
-    typer.Option(envvar="RSBENCH_MEASURE", help=f"Noise of a method that is not ours: {', '.join(tuple(FAMILIES))}."),
-]
-_Sigma = Annotated[
-    float | None,
-    typer.Option(envvar="RSBENCH_SIGMA", help="Standard deviation of the noise (default: what the files say)."),
-]
-_SelectionVotes = Annotated[
-    int | None, typer.Option("--n0", envvar="RSBENCH_N0", help="Votes that selected the class, where known.")
-]
-_EstimationVotes = Annotated[
-    int | None, typer.Option("--n", envvar="RSBENCH_N", help="Votes that certified it (default: what the files say).")
-]
-_Alpha = Annotated[
-    float | None,
-    typer.Option("--alpha", envvar="RSBENCH_ALPHA", help="α of a one-sided bound (default: what the files say)."),
-]
-_Classes = Annotated[
-    int | None, typer.Option(envvar="RSBENCH_CLASSES", help="How many classes a data set of another name has.")
-]
-_Shape = Annotated[
-    str | None, typer.Option(envvar="RSBENCH_SHAPE", help="Shape C,H,W of its images as the network sees them.")
-]
-_Q = Annotated[
-    int | None, typer.Option("--q", envvar="RSBENCH_Q", help="Its pixels are k/q (default: they lie on no grid).")
-]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and check the files, print, and store nothing.")]
+
+@dataclass(frozen=True)
+class DescriptionOptions:
+    """What the user says about the files."""
+
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RSBENCH_DATASET", help=f"{', '.join(KNOWN_DATASETS)}, or another name with --classes and --shape."
+        ),
+    ] = None
+    method: Annotated[
+        str,
+        typer.Option(envvar="RSBENCH_METHOD", help=f"{', '.join(METHODS)}, or any other name with --certificate."),
+    ] = "cohen"
+    certificate: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RSBENCH_CERTIFICATE",
+            help="Certificate behind the radii; rsbench radius --list prints them.",
+            show_default="the method's",
+        ),
+    ] = None
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RSBENCH_MEASURE",
+            help=f"Smoothing measure, where method and certificate leave a choice: {', '.join(FAMILIES)}.",
+        ),
+    ] = None
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            envvar="RSBENCH_SIGMA", help="Standard deviation of the noise.", show_default="what the files say"
+        ),
+    ] = None
+    n0: Annotated[
+        int | None, typer.Option("--n0", envvar="RSBENCH_N0", help="Selection votes per image.", show_default="unknown")
+    ] = None
+    n: Annotated[
+        int | None,
+        typer.Option("--n", envvar="RSBENCH_N", help="Estimation votes per image.", show_default="what the files say"),
+    ] = None
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            "--alpha",
+            envvar="RSBENCH_ALPHA",
+            help="Failure probability of a certificate (one-sided).",
+            show_default="what the files say",
+        ),
+    ] = None
+    classes: Annotated[
+        int | None, typer.Option(envvar="RSBENCH_CLASSES", help="Number of classes of a dataset of another name.")
+    ] = None
+    shape: Annotated[
+        str | None, typer.Option(envvar="RSBENCH_SHAPE", help="Shape C,H,W of its images as the network sees them.")
+    ] = None
+    q: Annotated[
+        int | None,
+        typer.Option("--q", envvar="RSBENCH_Q", help="Its pixels are multiples of 1/q.", show_default="on no grid"),
+    ] = None
+
+    def import_options(self) -> ImportOptions:
+        """Raises UsageError when the options say too little, are out of range or contradict each other."""
+        if self.dataset is None:
+            raise UsageError(
+                f"--dataset is missing: choose from {', '.join(KNOWN_DATASETS)}, or give another name with --classes "
+                "and --shape"
+            )
+        for flag, name in (("--dataset", self.dataset), ("--method", self.method)):
+            if not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
+                raise UsageError(f"{flag} {name!r} is not a name: give 1 to 64 printable characters")
+        family = None if self.measure is None else o.choice("--measure", self.measure, tuple(FAMILIES))
+        shape = None if self.shape is None else _shape(self.shape)
+        dataset = describe_dataset(self.dataset, classes=self.classes, q=self.q, shape=shape)
+        certificate, family = resolve_certificate(self.method, self.certificate, family)
+        return ImportOptions(dataset, self.method, certificate, family, self.sigma, self.n0, self.n, self.alpha)
+
+
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and check the files, and store nothing.")]
 
 
 @app.command()
+@o.with_option_groups
 def tsv(
+    *,
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Tables of per-image certificates, or folders of them.")
     ],
-    dataset: _Dataset = None,
-    method: _Method = "cohen",
-    certificate: _Certificate = None,
-    measure: _Measure = None,
-    sigma: _Sigma = None,
-    n0: _SelectionVotes = None,
-    n: _EstimationVotes = None,
-    alpha: _Alpha = None,
-    classes: _Classes = None,
-    shape: _Shape = None,
-    q: _Q = None,
+    options: DescriptionOptions,
     db: o.Database = None,
     dry_run: _DryRun = False,
     json: o.Json = False,
 ) -> None:
-    """Import tables of idx, label, predict, radius, as released code of the field writes them: each is a run."""
-    claims = _claims(dataset, method, certificate, measure, sigma, n0, n, alpha, classes, shape, q)
+    """Import tables of idx, label, predict and radius, as released code writes them. Each file is a run."""
+    import_options = options.import_options()
 
     from rsbench.foreign.tsv_runs import read_tsv
 
-    _import(lambda: read_tsv(paths, claims), claims, db, dry_run, json)
+    _import(lambda: read_tsv(paths, import_options), import_options, db, dry_run, json)
 
 
 @app.command()
+@o.with_option_groups
 def npz(
+    *,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of .npz files, or one of them.")],
-    dataset: _Dataset = None,
-    method: _Method = "cohen",
-    certificate: _Certificate = None,
-    measure: _Measure = None,
-    sigma: _Sigma = None,
-    n0: _SelectionVotes = None,
-    n: _EstimationVotes = None,
-    alpha: _Alpha = None,
-    classes: _Classes = None,
-    shape: _Shape = None,
-    q: _Q = None,
+    options: DescriptionOptions,
     db: o.Database = None,
     dry_run: _DryRun = False,
     json: o.Json = False,
 ) -> None:
-    """Import .npz files of votes, or of lower bounds on the class's probability: each is a run."""
-    claims = _claims(dataset, method, certificate, measure, sigma, n0, n, alpha, classes, shape, q)
+    """Import .npz files of votes, or of lower bounds on the class's probability. Each file is a run."""
+    import_options = options.import_options()
 
     from rsbench.foreign.npz import read_npz
 
-    _import(lambda: read_npz([folder], claims), claims, db, dry_run, json)
+    _import(lambda: read_npz([folder], import_options), import_options, db, dry_run, json)
 
 
 @app.command()
 def reported(db: o.Database = None, json: o.Json = False) -> None:
-    """Import the figures that papers print: they come with rsbench, and stand in tables of their own."""
+    """Import the figures that papers report. They come with rsbench, and are shown in tables of their own."""
     from rsbench.report.reported import printed_figures
     from rsbench.store.store import Store
 
@@ -134,25 +161,11 @@ def reported(db: o.Database = None, json: o.Json = False) -> None:
         new = store.record_reported(figures)
     if json:
         print_json({"figures": len(figures), "new": new})
-    say(f"{new} of {len(figures)} figures imported; see rsbench leaderboard" if new else "nothing new: known before")
-
-
-def _claims(
-    dataset: str | None, method: str, certificate: str | None, measure: str | None, sigma: float | None,
-    n0: int | None, n: int | None, alpha: float | None, classes: int | None, shape: str | None, q: int | None,
-) -> ImportOptions:  # fmt: skip
-    """What the options say of the files. Raises UsageError when that is too little, out of range or contradictory."""
-    if dataset is None:
-        raise UsageError(
-            f"no --dataset: name the images, {', '.join(KNOWN_DATASETS)}, or another name with --classes and --shape"
-        )
-    for flag, name in (("--dataset", dataset), ("--method", method)):
-        if not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
-            raise UsageError(f"{flag} {name!r}: give a name of 1 to 64 printable characters")
-    family = None if measure is None else o.choice("--measure", measure, tuple(FAMILIES))
-    described = describe_dataset(dataset, classes=classes, q=q, shape=None if shape is None else _shape(shape))
-    theorem, family = resolve_certificate(method, certificate, family)
-    return ImportOptions(described, method, theorem, family, sigma, n0, n, alpha)
+    say(
+        f"{new} of {len(figures)} figures imported; see rsbench leaderboard"
+        if new
+        else "nothing new: all figures were imported before"
+    )
 
 
 def _shape(text: str) -> tuple[int, int, int]:
@@ -163,7 +176,7 @@ def _shape(text: str) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _import(read: Callable[[], ReadResult], claims: ImportOptions, db: str | None, dry_run: bool, json: bool) -> None:
+def _import(read: Callable[[], ReadResult], options: ImportOptions, db: str | None, dry_run: bool, json: bool) -> None:
     from rsbench.jobs.importing import import_files
 
     reading, files = import_files(read, o.database(db), dry_run=dry_run)
@@ -171,33 +184,29 @@ def _import(read: Callable[[], ReadResult], claims: ImportOptions, db: str | Non
         print_json(_as_json(reading, files))
     else:
         _print_lines(files)
-    for told, paths in (
-        ("without a row, skipped", reading.empty_files),
-        ("no table, passed over", reading.ignored_files),
-    ):
+    for reason, paths in (("skipped, no rows", reading.empty_files), ("skipped, not a table", reading.ignored_files)):
         if paths:
             more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-            say(f"{told}: {', '.join(map(str, paths[:3]))}{more}")
+            say(f"{reason}: {', '.join(map(str, paths[:3]))}{more}")
     for note in dict.fromkeys(note for file in files for note in file.run.notes):
         if not any(note in warning for warning in reading.warnings):
             say(f"note: {note}")
     for warning in reading.warnings:
         say(f"warning: {warning}")
-    say(_conclusion(files, claims, dry_run))
+    say(_conclusion(files, options, dry_run))
 
 
-def _conclusion(files: "Sequence[ImportedFile]", claims: ImportOptions, dry_run: bool) -> str:
+def _conclusion(files: "Sequence[ImportedFile]", options: ImportOptions, dry_run: bool) -> str:
     new = [file for file in files if file.new]
-    runs = "1 run" if len(new) == 1 else f"{len(new)} runs"
     if not new:
-        return f"nothing new: {'it was' if len(files) == 1 else f'all {len(files)} were'} imported before"
-    images = f"{sum(len(file.run.images) for file in new):,} images"
+        return f"nothing new: {'the run was' if len(files) == 1 else f'all {len(files)} runs were'} imported before"
+    runs = f"{count_text(len(new), 'run')} with {sum(len(file.run.images) for file in new):,} images"
     if dry_run:
-        return f"dry run: {runs} of {images} would be imported"
-    known = f", {len(files) - len(new)} imported before" if len(new) < len(files) else ""
-    norm = CERTIFICATES[claims.certificate.name].norms[0]
-    shown = f"rsbench leaderboard --dataset {claims.dataset.name} --norm {norm}"
-    return f"{runs} of {images} imported{known}; see {shown}"
+        return f"dry run: {runs} would be imported"
+    before = f", {len(files) - len(new)} imported before" if len(new) < len(files) else ""
+    norm = CERTIFICATES[options.certificate.name].norms[0]
+    shown = f"rsbench leaderboard --dataset {options.dataset.name} --norm {norm}"
+    return f"{runs} imported{before}; see {shown}"
 
 
 def _as_json(reading: ReadResult, files: "Sequence[ImportedFile]") -> dict[str, Any]:

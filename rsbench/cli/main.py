@@ -14,6 +14,9 @@ from rsbench.plugins import load_plugins, request_plugins
 
 _INTERRUPTED = 130
 
+# What to give, by the beginning of the name of pydantic's complaint.
+_EXPECTED = {"int": "give a whole number", "float": "give a number", "bool": "give true or false"}
+
 _COMMANDS = (
     "sweep", "certify", "verify", "radius", "leaderboard", "compare", "recertify", "annotate", "show", "export",
     "import", "bench", "dashboard", "doctor", "db",
@@ -29,6 +32,7 @@ def application(names: Iterable[str] = _COMMANDS) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_program)
@@ -66,6 +70,8 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
     except RsbenchError as error:
         return _fail(str(error), error.exit_code)
+    except typer.BadParameter as error:
+        return _fail(_parameter_complaint(error), error.exit_code)
     except typer.TyperException as error:
         return _fail(f"{error.format_message().rstrip('.')}: see --help", error.exit_code)
     except typer.Abort:
@@ -94,6 +100,24 @@ def _command_name(arguments: list[str]) -> str | None:
         elif not argument.startswith("-"):
             return argument
     return None
+
+
+def _parameter_complaint(error: typer.BadParameter) -> str:
+    """Which value is of the wrong type, and where it comes from."""
+    from pydantic import ValidationError
+
+    cause, parameter, context = error.__cause__, error.param, error.ctx
+    if not isinstance(cause, ValidationError) or parameter is None or context is None:
+        return f"{error.format_message().rstrip('.')}: see --help"
+    first = cause.errors()[0]
+    source = context.get_parameter_source(parameter.name)
+    given = f"{parameter.opts[0]} {first['input']}"
+    if source is not None and source.name == "ENVIRONMENT":
+        given = f"{parameter.envvar}={first['input']}"
+    elif source is not None and source.name == "DEFAULT_MAP":
+        given = f"{context.params.get('config')}: {parameter.name} = {first['input']!r}"
+    expected = next((text for kind, text in _EXPECTED.items() if first["type"].startswith(kind)), "see --help")
+    return f"{given} is not valid: {expected}"
 
 
 def _specification_complaint(error: ValueError) -> str:

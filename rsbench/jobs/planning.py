@@ -63,6 +63,35 @@ class CertifyOptions:
     torch_compile: bool = False
     mixed_devices: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises UsageError for a value that no dataset and no network makes valid."""
+        if not 0.0 < self.failure_probability < 1.0:
+            raise UsageError(
+                f"--alpha {self.failure_probability:g} is not a failure probability: give a number between 0 and 1, "
+                "such as 0.001"
+            )
+        if self.n_select < 1:
+            raise UsageError(f"--n0 must be at least 1 (got {self.n_select}); papers use 100")
+        if self.n_estimate is not None and self.n_estimate < 1:
+            raise UsageError(f"--n must be at least 1 (got {self.n_estimate})")
+        for flag, votes in (("--n0", self.n_select), ("--n", self.n_estimate or 0)):
+            if votes >= 2**31:
+                raise UsageError(f"{flag} must be less than {2**31:,} (got {votes:,})")
+        if self.batch_size is not None and not 1 <= self.batch_size <= _LARGEST_BATCH:
+            raise UsageError(f"--batch-size must lie between 1 and {_LARGEST_BATCH:,} (got {self.batch_size:,})")
+        if self.noise_seed is not None:
+            check_seed(self.noise_seed)
+        if self.method is not None:
+            method_named(self.method)
+        if self.certificate is not None and self.certificate not in CERTIFICATES:
+            raise UsageError(f"--certificate {self.certificate} is unknown: choose from {', '.join(CERTIFICATES)}")
+
+
+def check_seed(seed: int) -> None:
+    """Raises UsageError when a seed is out of range."""
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"--seed must lie between 0 and {2**32 - 1} (got {seed})")
+
 
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
@@ -77,29 +106,12 @@ def sample_budget(options: CertifyOptions, dataset: ImageDataset) -> SampleBudge
     """The votes of an image. Raises UsageError when no image could be certified with them."""
     n = options.n_estimate if options.n_estimate is not None else dataset.default_n
     alpha = options.failure_probability
-    if not 0.0 < alpha < 1.0:
-        raise UsageError(
-            f"--alpha {alpha:g} is not a failure probability: give a number between 0 and 1, such as 0.001"
-        )
-    for flag, votes in (("--n0", options.n_select), ("--n", n)):
-        if votes >= 2**31:
-            raise UsageError(f"{flag} {votes} is more votes than can be counted: give fewer than {2**31:,}")
-    if options.n_select < 1:
-        raise UsageError(f"--n0 {options.n_select} selects no class: give at least 1 vote; papers use 100")
     if n < (needed := smallest_certifying_n(alpha)):
         raise UsageError(
-            f"--n {n} can certify nothing at --alpha {alpha:g}, not even a unanimous vote: {needed} would do"
+            f"--n {n} certifies no image at --alpha {alpha:g}, not even one with a unanimous vote: give at least "
+            f"{needed}"
         )
     return SampleBudget(n_select=options.n_select, n_estimate=n, failure_probability=alpha)
-
-
-def batch_size(options: CertifyOptions, architecture: str) -> int:
-    """Rows of a batch. Raises UsageError when they are not positive."""
-    usual = architecture_named(architecture).batch_size(options.device)
-    rows = usual if options.batch_size is None else options.batch_size
-    if not 1 <= rows <= _LARGEST_BATCH:
-        raise UsageError(f"--batch-size {rows} is out of range: give a number from 1 to {_LARGEST_BATCH:,}")
-    return rows
 
 
 def plan_run(checkpoint: BaseClassifier, path: str, dataset: ImageDataset, options: CertifyOptions) -> PlannedRun:
@@ -117,8 +129,8 @@ def plan_spec(
     indices = choose_images(options.images or dataset.default_images, info.images)
     budget = None if measure.is_enumerated else sample_budget(options, dataset)
     passes = measure.levels or (budget.n_select + budget.n_estimate if budget else 0)
-    rows = batch_size(options, header.architecture)
-    channels_last = architecture_named(header.architecture).channels_last
+    architecture = architecture_named(header.architecture)
+    batch_size = architecture.batch_size(options.device) if options.batch_size is None else options.batch_size
     noise_seed = options.noise_seed if options.noise_seed is not None else header.seed or 0
     noise = noise_of(options, measure, info)
     _check_drawn(measure, info, noise)
@@ -134,12 +146,12 @@ def plan_spec(
         budget=budget,
         # An enumerated run draws nothing, so no noise seed sets two of them apart.
         seed=(header.seed or 0) if budget is None else noise_seed,
-        batch_size=rows,
-        chunk_images=default_chunk_images(rows, passes),
+        batch_size=batch_size,
+        chunk_images=default_chunk_images(batch_size, passes),
         device=options.device,
         noise=noise,
         precision=options.precision,
-        channels_last=channels_last if options.channels_last is None else options.channels_last,
+        channels_last=architecture.channels_last if options.channels_last is None else options.channels_last,
         torch_compile=options.torch_compile,
         mixed_devices=options.mixed_devices,
     )
@@ -159,8 +171,6 @@ def declared_method(header: CheckpointHeader | TrainingSpec, options: CertifyOpt
             f"{training.name}: leave --method out, or give another checkpoint"
         )
     certificate, procedure = options.certificate or method.certificate, options.procedure or method.procedure
-    if certificate not in CERTIFICATES:
-        raise UsageError(f"--certificate {certificate}: choose from {', '.join(CERTIFICATES)}")
     try:
         CERTIFICATES[certificate].check_measure(method.family)
     except ValueError as error:

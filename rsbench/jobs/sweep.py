@@ -14,7 +14,7 @@ from rsbench.errors import UsageError
 from rsbench.jobs.certify import FinishedRun, run_certification
 from rsbench.jobs.checkpoints import find_checkpoint_file, load_registered, save_checkpoint
 from rsbench.jobs.patience import patiently
-from rsbench.jobs.planning import CertifyOptions, PlannedRun, batch_size, plan_run, plan_spec, sample_budget
+from rsbench.jobs.planning import CertifyOptions, PlannedRun, check_seed, plan_run, plan_spec, sample_budget
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import Method, measure_for, method_named
@@ -28,7 +28,7 @@ from rsbench.training.batch import TrainingData
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """The grid, and how its checkpoints are certified. `architecture`: None means the default of the data set."""
+    """The grid of a sweep, and how its checkpoints are certified."""
 
     methods: tuple[str, ...]
     sigmas: tuple[float, ...]
@@ -36,6 +36,16 @@ class SweepOptions:
     epochs: int
     certify: CertifyOptions
     architecture: str | None = None
+    """Network to train; None: the default of the dataset."""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a value that no dataset makes valid."""
+        for name in self.methods:
+            method_named(name)
+        for seed in self.seeds:
+            check_seed(seed)
+        if self.epochs < 1:
+            raise UsageError(f"--epochs must be at least 1 (got {self.epochs})")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +79,8 @@ def plan_sweep(options: SweepOptions, dataset: ImageDataset) -> PlannedSweep:
     Raises UsageError when something in them is out of range, the network is unknown or takes no such images, or the
     data set has no training images.
     """
-    for seed in options.seeds:
-        if not 0 <= seed < 2**32:
-            raise UsageError(f"--seed {seed} is out of range: give whole numbers from 0 to {2**32 - 1}")
-    if options.epochs < 1:
-        raise UsageError(f"--epochs {options.epochs} trains nothing: give at least 1")
     architecture = options.architecture or dataset.default_architecture
     check_architecture(architecture, dataset.info.classes, dataset.info.shape)
-    batch_size(options.certify, architecture)
     sampled = any(not method_named(name).is_enumerated for name in options.methods)
     images = choose_images(options.certify.images or dataset.default_images, dataset.info.images)
     spec = SweepSpec(

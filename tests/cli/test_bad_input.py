@@ -18,8 +18,8 @@ from tests.fixtures.trained import store_with
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("sweep", "no --method: choose from cohen, uniform, ssn, dssn"),
-        ("sweep --method dsn", "unknown method 'dsn': choose from cohen, uniform, ssn, dssn"),
+        ("sweep", "--method is missing: choose from cohen, uniform, uniform++, ssn, split++, dssn"),
+        ("sweep --method dsn", "unknown method 'dsn': choose from cohen, uniform"),
         ("sweep --method dssn --dataset digit", "unknown dataset 'digit': choose from digits, fashion-mnist, imagenet"),
         (
             "sweep --method dssn --architecture vgg",
@@ -31,36 +31,40 @@ from tests.fixtures.trained import store_with
         ("sweep --method dssn --sigma 0", "--sigma 0: a standard deviation must be greater than 0"),
         ("sweep --method dssn --sigma=-1", "--sigma -1: a standard deviation must be greater than 0"),
         ("sweep --method dssn --sigma nan", "--sigma nan: a standard deviation must be greater than 0"),
-        ("sweep --method dssn --sigma half", "--sigma half: not a number"),
-        ("sweep --method dssn --sigma ,", "--sigma names no standard deviation"),
+        ("sweep --method dssn --sigma half", "--sigma half: this is not a number: give numbers such as 0.25,0.5"),
+        ("sweep --method dssn --sigma ,", "--sigma is empty: give numbers between commas"),
         ("sweep --method dssn --seed 1.5", "--seed 1.5: give whole numbers"),
-        ("sweep --method dssn --seed ,", "--seed names no seed"),
-        ("sweep --method dssn --seed 4294967296", "--seed 4294967296 is out of range"),
-        ("sweep --method dssn --epochs 0", "--epochs 0 trains nothing"),
-        ("sweep --method dssn --epochs ten", "Invalid value for '--epochs'"),
+        ("sweep --method dssn --seed ,", "--seed is empty: give whole numbers between commas"),
+        ("sweep --method dssn --seed 4294967296", "--seed must lie between 0 and 4294967295 (got 4294967296)"),
+        ("sweep --method dssn --epochs 0", "--epochs must be at least 1 (got 0)"),
+        ("sweep --method dssn --epochs ten", "--epochs ten is not valid: give a whole number"),
         ("sweep --method dssn --workers=-1", "--workers -1: give 0 or more"),
         (
             "sweep --method ssn --n 9",
-            "--n 9 can certify nothing at --alpha 0.001, not even a unanimous vote: 10 would",
+            "--n 9 certifies no image at --alpha 0.001, not even one with a unanimous vote: give at least 10",
         ),
-        ("sweep --method ssn --n0 0", "--n0 0 selects no class"),
-        ("sweep --method ssn --n 99999999999", "--n 99999999999 is more votes than can be counted"),
-        ("sweep --method ssn --batch-size 99999999", "--batch-size 99999999 is out of range"),
+        ("sweep --method ssn --n0 0", "--n0 must be at least 1 (got 0); papers use 100"),
+        ("sweep --method ssn --n 99999999999", "--n must be less than 2,147,483,648 (got 99,999,999,999)"),
+        ("sweep --method ssn --batch-size 99999999", "--batch-size must lie between 1 and 1,000,000 (got 99,999,999)"),
         ("sweep --method dssn --sigma 1e300", "sigma must lie between 1e-6 and 1e6"),
         ("certify --dataset digits --db :memory:", "a database in memory keeps nothing"),
         ("sweep --method ssn --alpha 1", "--alpha 1 is not a failure probability"),
+        ("sweep --method uniform --certificate levine", "--certificate levine is unknown: choose from"),
+        ("sweep --method cohen --certificate box", "--certificate box: "),
+        ("sweep --method uniform --bounds three", "--bounds three: choose from one-versus-rest, top-two"),
+        ("sweep --method dssn --bounds top-two", "--bounds top-two: dssn is exact and needs no bounds"),
         ("sweep --method ssn --images first:0", "--images first:0: '0' is not a positive whole number"),
         ("sweep --method ssn --images some", "--images some: there is no such form and no such file"),
-        ("sweep --method ssn --device tpu", "--device tpu: choose cpu or cuda"),
+        ("sweep --method ssn --device tpu", "--device tpu: choose from cpu, cuda"),
         ("sweep --method ssn --config missing.toml", "--config missing.toml cannot be read"),
         ("sweep --sigm 1", "No such option: --sigm"),
         ("sweeep", "No such command 'sweeep'"),
-        ("certify", "no --dataset: choose digits, fashion-mnist, imagenet"),
+        ("certify", "--dataset is missing: choose digits, fashion-mnist, imagenet"),
         ("certify --dataset digits --method nosuch", "unknown method 'nosuch'"),
         ("certify --dataset digits", "no checkpoint of digits is known"),
         ("certify --dataset digits --method uniform", "train one with rsbench sweep --method uniform --dataset digits"),
         ("certify --dataset digits --checkpoint nosuch.pt", "--checkpoint nosuch.pt: no such file"),
-        ("certify --dataset digits --seed=-1", "--seed -1: give a whole number from 0"),
+        ("certify --dataset digits --seed=-1", "--seed must lie between 0 and 4294967295 (got -1)"),
         ("certify --dataset imagenet", "there is no folder data/val: name the folder that holds val/<wnid>/*.JPEG"),
         ("certify --dataset fashion-mnist", "data/FashionMNIST/raw does not hold the four files of Fashion-MNIST"),
         ("certify --dataset digits --db mysql://u:secret@h/d", "mysql is no database for a store"),
@@ -93,12 +97,25 @@ def test_unknown_keys_and_types_of_a_config_file_are_refused(
     config = tmp_path / "sweep.toml"
     for text, message in (
         ("methd = 'dssn'", "unknown key 'methd'"),
-        ("method = 'dssn'\nepochs = 'ten'", "epochs = 'ten' is not of the type int"),
-        ("method = 'dssn'\nn0 = true", "n0 = True is not of the type int"),
+        ("method = 'dssn'\nepochs = 'ten'", "sweep.toml: epochs = 'ten' is not valid: give a whole number"),
+        ("method = 'dssn'\nn0 = true", "sweep.toml: n0 = True is not valid: give a number, a text or a list of them"),
+        ("method = 'dssn'\ncompile = 1", "compile = 1 is not valid: give true or false"),
+        ("method = 'dssn'\n[sigma]\nvalue = 1", "sigma = {'value': 1} is not valid: give a number"),
+        ("dry_run = true", "unknown key 'dry_run': choose from method, dataset"),
         ("method =", "cannot be read"),
     ):
         config.write_text(text)
         assert message in refused(f"sweep --config {config}", capfd)
+
+
+def test_a_value_of_the_wrong_type_is_refused_with_the_name_of_its_source(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RSBENCH_EPOCHS", "1.5")
+    assert "RSBENCH_EPOCHS=1.5 is not valid: give a whole number" in refused("sweep --method dssn", capfd)
+    monkeypatch.setenv("RSBENCH_COMPILE", "maybe")
+    assert "RSBENCH_COMPILE=maybe is not valid: give true or false" in refused("bench", capfd)
+    assert "--alpha x is not valid: give a number" in refused("certify --alpha x", capfd)
 
 
 def test_a_checkpoint_of_another_data_set_measure_or_network_is_refused_before_a_run_begins(

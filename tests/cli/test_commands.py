@@ -207,10 +207,10 @@ def test_doctor_finds_what_works_and_says_what_to_do_about_the_rest(
     findings = {finding["subject"]: finding for finding in printed_json("doctor", capfd)["findings"]}
     assert [subject for subject, finding in findings.items() if finding["works"]] == [
         "versions",
-        "device",
-        "ray",
         "database",
         "digits",
+        "device",
+        "ray",
     ]
-    assert "--data-root" in findings["imagenet"]["told"]
+    assert "--data-root" in findings["imagenet"]["message"]
     assert "absent" in printed("doctor", capfd)

@@ -77,7 +77,7 @@ def test_a_truncated_file_is_damaged(
         assert "the file is damaged; restore a copy, or give another file with --db" in line
     finding = examine_database(str(file))
     assert finding.works is False
-    assert "damaged" in finding.told
+    assert "damaged" in finding.message
 
 
 @pytest.mark.parametrize("table", ["certification_run", "certified_curve", "dataset", "alembic_version"])

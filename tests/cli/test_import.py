@@ -49,12 +49,12 @@ def test_published_results_stand_on_the_board(
     ]
     assert "note: radii were printed with 3 significant digits" in err
     assert "note: n = 100,000, α = 0.001: inferred from the largest radii" in err
-    assert err.endswith("4 runs of 40,000 images imported; see rsbench leaderboard --dataset cifar10 --norm l2\n")
+    assert err.endswith("4 runs with 40,000 images imported; see rsbench leaderboard --dataset cifar10 --norm l2\n")
     board = printed_json(f"leaderboard --dataset cifar10 --norm l2 --radius 0.5 --all --db {database}", capfd)
     assert [len(group["rows"]) for group in board["groups"]] == [4]
     out, err = printed(command, capfd)
     assert out.count("known") == 4
-    assert err.endswith("nothing new: all 4 were imported before\n")
+    assert err.endswith("nothing new: all 4 runs were imported before\n")
 
 
 def test_json_says_it_all(home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -74,15 +74,15 @@ def test_skipped_files_and_contradictions_are_told(
 ) -> None:
     tree = write_tree(tmp_path / "tree")
     _, err = printed(f"import tsv {tree} --dataset cifar10 --n 1000 --alpha 0.001", capfd)
-    assert f"without a row, skipped: {tree}/sigma_1.0\n" in err
-    assert f"no table, passed over: {tree}/README\n" in err
+    assert f"skipped, no rows: {tree}/sigma_1.0\n" in err
+    assert f"skipped, not a table: {tree}/README\n" in err
     assert f"warning: {tree}/sigma_0.25: the largest radius, 0.953, is above 0.615" in err
 
 
 def test_a_dry_run_stores_nothing(home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out, err = printed(f"import tsv {write_tree(tmp_path / 'tree')} --dataset cifar10 --dry-run", capfd)
     assert out.count("new") == 2
-    assert err.endswith("dry run: 2 runs of 4 images would be imported\n")
+    assert err.endswith("dry run: 2 runs with 4 images would be imported\n")
     assert not home.exists()
 
 
@@ -96,7 +96,7 @@ def test_votes_are_imported(database: str, home: Path, tmp_path: Path, capfd: py
     assert shown["tier"] == "imported-votes"
     assert sum(shown["results"][0]["votes"][-1]) == 1000
     assert printed(f"import npz {file} --dataset cifar10 --db {database}", capfd)[1].endswith(
-        "nothing new: it was imported before\n"
+        "nothing new: the run was imported before\n"
     )
 
 
@@ -131,7 +131,7 @@ def test_the_environment_speaks_for_flags(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("tsv tree", "no --dataset: name the images, cifar10"),
+        ("tsv tree", "--dataset is missing: choose from cifar10"),
         ("tsv nowhere --dataset cifar10", "nowhere: no such file or folder"),
         ("tsv tree --dataset cifar", "--dataset cifar is none of cifar10"),
         ("tsv tree --dataset mine --classes 10 --shape 3,32", "--shape 3,32: give channels, height and width"),

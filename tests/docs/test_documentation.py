@@ -77,7 +77,13 @@ def fenced_blocks(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("example", examples())
-def test_every_example_is_a_command_line_that_parses(example: str) -> None:
+def test_every_example_is_a_command_line_that_parses(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = re.search(r"A `sweep\.toml` looks like this:\n\n```toml\n(.*?)```", COMMANDS, re.DOTALL)
+    assert config
+    (tmp_path / "sweep.toml").write_text(config[1])
     words = shlex.split(example, comments=True)
     known = dict(commands())
     name = next(n for n in (" ".join(words[:3]), " ".join(words[:2])) if n in known)

@@ -88,7 +88,7 @@ def test_who_insists_gets_a_store_without_a_write_ahead_log(nfs: Path, monkeypat
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
     finding = examine_database(str(file))
     assert finding.works
-    assert "network file system (nfs4)" in finding.told
+    assert "network file system (nfs4)" in finding.message
     monkeypatch.setenv(INSIST, "yes")
     with pytest.raises(StoreError, match=f"{INSIST}=1"):
         Store.open_existing(str(file))
@@ -120,7 +120,7 @@ def test_a_real_mount_of_another_machines_type_is_refused(
         assert f"{file} is on a network file system (sshfs)" in refused(f"{command} --db {file}", capfd, code=1)
     finding = examine_database(str(file))
     assert finding.works is False
-    assert "sshfs" in finding.told
+    assert "sshfs" in finding.message
     # A type that is nobody else's is none of rsbench's business.
     local = foreign_filesystem("fuse.mergerfs") / "results.db"
     assert run(["db", "current", "--db", str(local)]) == 2
