@@ -33,7 +33,7 @@ def test_the_commands_of_a_page_print_what_the_page_shows(pages: tuple[str, ...]
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(step.content, encoding="utf-8")
                 continue
-            result = subprocess.run(
+            result = subprocess.run(  # noqa: S602 - the pages hold shell commands of our own
                 walk.localized(step.text), shell=True, cwd=folder, env=environment, text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             )  # fmt: skip

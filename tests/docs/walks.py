@@ -1,4 +1,4 @@
-"""Reading the tested pages: the files they tell you to save, the commands they tell you to run, and the output they show.
+"""Reading the tested pages: files that they tell you to save, commands to run, and the output that they show.
 
 A page is a walk if its code blocks follow three conventions:
 
