@@ -1,4 +1,4 @@
-"""Folders that stand beside the package in the source tree and inside it in a wheel."""
+"""Locate the folders `migrations` and `dashboards`: beside the package in a source tree, inside it in a wheel."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ _PACKAGE = Path(__file__).parent
 
 
 def bundled(name: str) -> Path:
-    """The folder `migrations` or `dashboards`, whichever way rsbench was installed."""
-    inside = _PACKAGE / "_bundled" / name
-    return inside if inside.is_dir() else _PACKAGE.parent / name
+    """Return the path of the folder `migrations` or `dashboards`, however rsbench was installed."""
+    in_wheel = _PACKAGE / "_bundled" / name
+    return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / name

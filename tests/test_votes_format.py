@@ -1,4 +1,4 @@
-"""Images' votes as bytes. Shapes: N images, R rows, K classes."""
+"""Encoding and decoding the votes of images. Shapes: N images, R rows, K classes."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from rsbench.records import IntArray
 from rsbench.votes_format import decode_votes, encode_votes
 
-# Selection votes 3 and 1, then 40 of class 2, and 60 more of class 0; and an image on which every class has a vote.
+# One image with votes of two classes: 3 and 1 in the selection, then 40 of class 2, then 60 more of class 0; and one
+# image on which every class has a vote.
 KNOWN_NRK = np.array([[[3, 0, 1], [0, 0, 40], [60, 0, 40]], [[1, 2, 1], [39, 1, 0], [199, 1, 0]]])
 KNOWN_BYTES = [
     bytes.fromhex(
         "02 03 03 02"  # format 2, three rows, three classes, two of them with votes
-        "00 02"  # class 0, and the one that is two further
+        "00 02"  # class 0, and the class two further
         "03 01 00 28 3c 00"  # their votes
     ),
     bytes.fromhex("02 03 03 03 01 02 01 27 01 00 a001 00 00"),
@@ -22,7 +23,7 @@ KNOWN_BYTES = [
 
 @st.composite
 def counts(draw: st.DrawFn) -> IntArray:
-    """Selection votes, then cumulative estimation votes, mostly zero."""
+    """Draw selection votes and cumulative estimation votes, many of them zero."""
     images, rows, classes = draw(st.integers(1, 4)), draw(st.integers(1, 6)), draw(st.integers(1, 12))
     votes = st.one_of(st.just(0), st.integers(0, 300), st.integers(0, 2**32 - 1))
     size = images * rows * classes
@@ -49,27 +50,27 @@ def test_known_bytes() -> None:
     np.testing.assert_array_equal(decode_votes(KNOWN_BYTES), KNOWN_NRK)
 
 
-def test_a_hundred_thousand_votes_of_a_thousand_classes_are_small() -> None:
+def test_votes_of_a_thousand_classes_take_few_bytes() -> None:
     counts_NRK = np.zeros((1, 5, 1000), dtype=np.int64)
     counts_NRK[0, :, [3, 500, 999]] = [[90, 80, 800, 8000, 80_000], [9, 15, 150, 1500, 15_000], [1, 5, 50, 500, 5000]]
-    # 4 + 1 numbers of the head in one or two bytes, 3 classes in 5, 15 counts in 24.
+    # Four header numbers take 5 bytes, three classes 5, and fifteen counts 24.
     assert len(encode_votes(counts_NRK)[0]) == 34
 
 
 @pytest.mark.parametrize("classes", [2**16 + 1, 100_000])
-def test_classes_beyond_two_bytes(classes: int) -> None:
+def test_class_numbers_above_two_bytes(classes: int) -> None:
     counts_NRK = np.zeros((1, 2, classes), dtype=np.int64)
     counts_NRK[0, 0, 0], counts_NRK[0, 1, classes - 1] = 7, 9
     np.testing.assert_array_equal(decode_votes(encode_votes(counts_NRK)), counts_NRK)
 
 
 @pytest.mark.parametrize("length", range(len(KNOWN_BYTES[1])))
-def test_cut_bytes_are_refused(length: int) -> None:
+def test_truncated_bytes_are_refused(length: int) -> None:
     with pytest.raises(ValueError, match="votes"):
         decode_votes([KNOWN_BYTES[0], KNOWN_BYTES[1][:length]])
 
 
-def test_bytes_past_the_end_are_refused() -> None:
+def test_additional_bytes_are_refused() -> None:
     with pytest.raises(ValueError, match="longer or shorter"):
         decode_votes([KNOWN_BYTES[0] + b"\0"])
 
@@ -93,10 +94,10 @@ def test_damaged_bytes_are_refused(position: int, value: int, complaint: str) ->
         decode_votes([bytes(content)])
 
 
-def test_numbers_that_no_votes_have_are_refused() -> None:
+def test_numbers_that_are_too_large_are_refused() -> None:
     with pytest.raises(ValueError, match="too large"):
         decode_votes([b"\2" + b"\xff" * 5 + b"\1"])
-    with pytest.raises(ValueError, match="of 3 rows and 34359738367 classes"):
+    with pytest.raises(ValueError, match="have 3 rows and 34359738367 classes"):
         decode_votes([b"\2\3" + b"\xff" * 4 + b"\x7f\0"])
 
 
@@ -114,7 +115,7 @@ def test_bytes_of_another_format_are_refused(content: bytes) -> None:
 
 
 @given(st.binary(min_size=1, max_size=40))
-def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+def test_any_bytes_are_decoded_or_refused(content: bytes) -> None:
     try:
         counts_NRK = decode_votes([b"\2" + content])
     except ValueError:
