@@ -8,7 +8,7 @@ from hypothesis import settings
 pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.foreign_filesystem",
-    "tests.fixtures.home",
+    "tests.fixtures.commands",
     "tests.fixtures.photographs",
     "tests.fixtures.ray_nodes",
     "tests.fixtures.trained",

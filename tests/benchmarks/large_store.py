@@ -22,8 +22,8 @@ from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
 from rsbench.votes_format import encode_votes
-from tests.fixtures.noise import float_noise
 from tests.fixtures.results import PROVENANCE, header_of
+from tests.fixtures.smoothing import float_noise
 
 RUNS, IMAGES, CHUNK = 1_000, 10_000, 1_000
 # Votes are kept at n = 100, 1,000, 10,000 and 100,000.

@@ -17,8 +17,8 @@ from rsbench.records import Chunk, IntArray
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.measures import EnumeratedMeasure
 from rsbench.smoothing.randomness import KeyedRandom, Stage
-from tests.fixtures.enumerated import numbered_copies
-from tests.fixtures.work import INFO, checkpoint, counter, images, spec
+from tests.fixtures.smoothing import numbered_copies
+from tests.fixtures.untrained import INFO, checkpoint, counter, images, spec
 
 
 class Shapes(nn.Module):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rsbench.certification.plan import all_chunks, batch_count, default_chunk_images, spec_prefixes, vote_prefixes
 from rsbench.data.subset import canonical
-from tests.fixtures.work import spec
+from tests.fixtures.untrained import spec
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from rsbench.certification.results import certify_chunks, group_by_devices
 from rsbench.records import Chunk, ChunkVotes, Votes
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.votes_format import decode_votes
-from tests.fixtures.work import INFO, spec
+from tests.fixtures.untrained import INFO, spec
 
 LABELS_N = np.arange(40) % 4
 

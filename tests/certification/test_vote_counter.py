@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rsbench.certification.voting import NonFiniteOutputError, VoteCounter, WrongOutputShapeError
-from tests.fixtures.networks import FirstPixel
+from tests.fixtures.smoothing import FirstPixel
 
 SHAPE = (1, 2, 2)
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ from rsbench.cli.main import run
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.checkpoints import save_checkpoint
 from rsbench.models.checkpoint import Checkpoint
-from tests.fixtures.refusals import refused
+from tests.fixtures.commands import refused
 from tests.fixtures.trained import store_with
 
 

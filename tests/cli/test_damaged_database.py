@@ -12,7 +12,7 @@ import pytest
 from rsbench.cli.main import run
 from rsbench.jobs.doctor import examine_database
 from rsbench.store.store import Store
-from tests.fixtures.refusals import refused
+from tests.fixtures.commands import refused
 from tests.fixtures.results import DIGITS, write_run
 
 PAGE = 4096

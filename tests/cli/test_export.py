@@ -17,7 +17,7 @@ from rsbench.report.curves import curve_frame
 from rsbench.report.leaderboard import leaderboard, leaderboard_frame
 from rsbench.report.runs import open_report
 from rsbench.store.store import Store
-from tests.fixtures.refusals import refused
+from tests.fixtures.commands import refused
 from tests.fixtures.results import DIGITS, FASHION, write_run
 from tests.fixtures.trained import store_with
 

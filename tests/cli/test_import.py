@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rsbench.cli.main import run
-from tests.fixtures.refusals import refused
+from tests.fixtures.commands import refused
 from tests.foreign.sample_files import sampled_radius, write_radii, write_table
 from tests.foreign.test_npz import votes_file
 

@@ -15,7 +15,7 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.store.store import Store
 from rsbench.votes_format import decode_votes
-from tests.fixtures.patience import wait_until
+from tests.fixtures.commands import wait_until
 from tests.fixtures.trained import store_with, stored_rows
 
 RSBENCH = [sys.executable, "-m", "rsbench"]

@@ -15,7 +15,7 @@ from rsbench.cli.main import run
 from rsbench.specs import MeasureSpec
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
-from tests.fixtures.refusals import refused
+from tests.fixtures.commands import refused
 
 GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "theory" / "golden.json").read_text())
 

@@ -19,7 +19,7 @@ from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import ClaimRecord
 from rsbench.store import tables as t
 from rsbench.store.store import Store
-from tests.fixtures.patience import wait_until
+from tests.fixtures.commands import wait_until
 from tests.fixtures.results import certification_of
 from tests.fixtures.trained import store_with
 

@@ -11,7 +11,7 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.store.store import Store
 from rsbench.votes_format import decode_votes, encode_votes
-from tests.fixtures.refusals import refused
+from tests.fixtures.commands import refused
 from tests.fixtures.results import DIGITS, write_run
 from tests.fixtures.trained import store_with
 

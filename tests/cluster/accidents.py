@@ -13,9 +13,9 @@ from ray._private.state import actors  # the public list needs Ray's dashboard
 from rsbench.store.store import Store
 from tests.cluster.driver import Driver
 from tests.cluster.stage import CHUNK, HELD, IMAGES, Stage, Task, contents
-from tests.fixtures.patience import wait_until
-from tests.fixtures.sick import nan_on, with_classes
-from tests.fixtures.thumbnails import make_network, make_tree, photograph
+from tests.fixtures.commands import wait_until
+from tests.fixtures.faulty import with_classes, with_nan_on
+from tests.fixtures.photographs import make_network, make_tree, photograph
 
 
 class Accident(ABC):
@@ -219,7 +219,7 @@ class NanReturned(Accident):
         return failed and seal is None and set(rows) <= others
 
     def _task_of(self, image: int | None) -> Task:
-        network = nan_on(image, range(IMAGES), self.stage.digits, self.stage.checkpoint)
+        network = with_nan_on(image, range(IMAGES), self.stage.digits, self.stage.checkpoint)
         return Task.of_digits(self.stage.file(f"nan-on-{image}.safetensors", network.content))
 
 

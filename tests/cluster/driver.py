@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from threading import Thread
 
-from tests.fixtures.patience import wait_until
+from tests.fixtures.commands import wait_until
 
 _ROOT = Path(__file__).resolve().parents[2]
 

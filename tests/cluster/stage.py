@@ -17,9 +17,9 @@ from rsbench.records import RunRecord
 from rsbench.store.store import Store
 from rsbench.training.trainer import train
 from tests.cluster.driver import Driver
+from tests.fixtures.photographs import thumbnails
 from tests.fixtures.ray_nodes import Nodes
 from tests.fixtures.results import rows_of
-from tests.fixtures.thumbnails import thumbnails
 from tests.fixtures.trained import trial
 
 IMAGES = 40
@@ -51,7 +51,7 @@ class Task:
             f"certify --dataset imagenet --data-root {tree} --checkpoint {checkpoint} --architecture cnn "
             f"--method uniform --sigma 0.5 --normalisation dataset --force --images first:{IMAGES} --n 4000 "
             "--batch-size 160",
-            "tests.fixtures.thumbnails",
+            "tests.fixtures.photographs",
         )
 
 

@@ -20,7 +20,7 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.data.in_memory import load_digits
 from tests.cluster.accidents import ACCIDENTS
 from tests.cluster.stage import CHUNK, IMAGES, Stage, done, the_run
-from tests.fixtures.patience import wait_until
+from tests.fixtures.commands import wait_until
 from tests.fixtures.ray_nodes import Nodes, running_nodes
 
 POINTS = 20

@@ -28,9 +28,9 @@ from rsbench.specs import CheckpointHeader, MeasureSpec
 from rsbench.training.trainer import train
 from rsbench.votes_format import encode_votes
 from tests.benchmarks.stub_actors import stub_actors
-from tests.fixtures.poison import PoisonedImages
+from tests.fixtures.faulty import PoisonedImages
 from tests.fixtures.trained import spec_for, trial
-from tests.fixtures.work import spec
+from tests.fixtures.untrained import spec
 
 
 def work_for(checkpoint: Checkpoint, dataset: ImageDataset, **changes: object) -> CertificationWork:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rsbench.jobs.bench import Speed, duration, shortened
 from rsbench.specs import CertificationSpec
-from tests.fixtures.work import spec
+from tests.fixtures.untrained import spec
 
 
 def cases() -> st.SearchStrategy[tuple[CertificationSpec, int]]:

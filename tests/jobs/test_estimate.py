@@ -18,7 +18,7 @@ from rsbench.models.device import describe_device
 from rsbench.records import Chunk
 from rsbench.specs import CertificationSpec
 from tests.fixtures.trained import Interrupter, store_with
-from tests.fixtures.work import INFO, header, spec
+from tests.fixtures.untrained import INFO, header, spec
 
 SPEED = Speed(describe_device("cpu"), 100.0, 40.0, 0.4, {}, 0.25, 1, None)
 

@@ -9,7 +9,7 @@ from rsbench.errors import IncompleteError
 from rsbench.jobs.certify import run_certification
 from rsbench.jobs.planning import CertifyOptions, plan_run
 from rsbench.models.checkpoint import Checkpoint
-from tests.fixtures.poison import PoisonedImages
+from tests.fixtures.faulty import PoisonedImages
 from tests.fixtures.results import rows_of
 from tests.fixtures.trained import Listener, store_with
 

@@ -12,7 +12,7 @@ from rsbench.jobs.preflight import check_above_chance
 from rsbench.models.architectures import build_backbone
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.store.store import Store
-from tests.fixtures.refusals import refused
+from tests.fixtures.commands import refused
 
 
 @pytest.fixture

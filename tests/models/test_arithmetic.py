@@ -10,7 +10,7 @@ from torch import Tensor
 from rsbench.errors import UsageError
 from rsbench.models.arithmetic import Arithmetic
 from rsbench.models.checkpoint import Checkpoint
-from tests.fixtures.work import header, spec, untrained
+from tests.fixtures.untrained import header, spec, untrained
 
 
 def logits(x_BCHW: Tensor, **changes: Any) -> Tensor:

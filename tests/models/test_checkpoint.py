@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rsbench.errors import CheckpointError
 from rsbench.models.checkpoint import Checkpoint, safetensors_header
-from tests.fixtures.work import INFO, checkpoint, header, untrained
+from tests.fixtures.untrained import INFO, checkpoint, header, untrained
 
 CPU = torch.device("cpu")
 X_BCHW = torch.linspace(0, 1, 5 * 9).reshape(5, *INFO.shape)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rsbench.errors import CheckpointError
 from rsbench.models.checkpoint import Checkpoint
-from tests.fixtures.work import header, untrained
+from tests.fixtures.untrained import header, untrained
 
 CPU = torch.device("cpu")
 HEAD = {

@@ -11,7 +11,7 @@ from rsbench.models.wide_resnet import WideResNet
 from rsbench.records import EpochRecord
 from rsbench.specs import MeasureSpec, TrainingSpec
 from rsbench.training.trainer import train
-from tests.fixtures.work import images
+from tests.fixtures.untrained import images
 
 
 def parameters(network: nn.Module) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 from rsbench.methods import METHODS, measure_for
 from rsbench.records import CurveRecord, DatasetInfo, RunRecord, Standing, StepCurve, Tier
 from rsbench.specs import CertificationSpec, ImportSpec, Noise, SampleBudget, TrainingSpec
-from tests.fixtures.noise import float_noise
 from tests.fixtures.results import DIGITS
+from tests.fixtures.smoothing import float_noise
 
 # The curves of all runs made here, by id.
 STEPS: dict[int, StepCurve] = {}

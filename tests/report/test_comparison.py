@@ -18,7 +18,7 @@ from rsbench.report.comparison import compare, comparison_json
 from rsbench.report.comparison_text import comparison_table
 from rsbench.report.configuration import curve_of
 from rsbench.store.store import Store
-from tests.fixtures.refusals import refused
+from tests.fixtures.commands import refused
 from tests.fixtures.results import DIGITS, FASHION, write_run
 
 RADII = ("0.25", "0.5", "1")

@@ -17,7 +17,7 @@ from rsbench.theory.confidence import clopper_pearson_lower
 from rsbench.theory.gaussian_l2 import gaussian_l2_radius
 from rsbench.theory.probability_bounds import ProbabilityBounds
 from rsbench.theory.uniform_l1 import lipschitz_l1_radius
-from tests.fixtures.networks import HalfSpace
+from tests.fixtures.smoothing import HalfSpace
 
 N = 20_000
 

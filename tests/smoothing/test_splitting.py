@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from rsbench.smoothing.measures import DeterministicSplittingSmoothing, GridSplittingSmoothing, SplittingSmoothing
 from rsbench.smoothing.randomness import KeyedRandom, Stage
-from tests.fixtures.draws import Draw
-from tests.fixtures.enumerated import numbered_copies
+from tests.fixtures.smoothing import FixedDraws, numbered_copies
 
 # (pixel X, split index j, L, q, middle of the cell)
 GOLDEN_CENTRES = [
@@ -53,7 +52,7 @@ def test_every_half_width_matches_the_definition(half_width: float) -> None:
     steps, picks = generator.integers(0, 17, 200), generator.integers(0, 256, 200)
     u = torch.tensor((picks + 0.37) / 256, dtype=torch.float32)
     x = torch.tensor(steps / 16, dtype=torch.float32)
-    copies = SplittingSmoothing(half_width).perturb(x.reshape(1, 1, 1, -1), Draw(u)).flatten()
+    copies = SplittingSmoothing(half_width).perturb(x.reshape(1, 1, 1, -1), FixedDraws(u)).flatten()
     period = Fraction(2 * half_width)
     expected = [
         middle(Fraction(int(k), 16), period * Fraction(v.item()), period) for k, v in zip(steps, u, strict=True)
@@ -62,7 +61,7 @@ def test_every_half_width_matches_the_definition(half_width: float) -> None:
 
 
 def test_a_pixel_on_its_cut_belongs_to_the_cell_below() -> None:
-    copies = SplittingSmoothing(0.5).perturb(torch.full((1, 1, 1, 2), 0.5), Draw(torch.tensor([0.5, 0.25])))
+    copies = SplittingSmoothing(0.5).perturb(torch.full((1, 1, 1, 2), 0.5), FixedDraws(torch.tensor([0.5, 0.25])))
     assert copies.flatten().tolist() == [0.25, 0.625]
 
 
@@ -161,7 +160,7 @@ def test_every_integer_split_matches_the_definition(q: int, levels: int, data: s
     measure = GridSplittingSmoothing(levels, q)
     prepared_BCHW = measure.prepare((torch.tensor(steps) / q).reshape(1, 1, 1, 4)).expand(levels, 1, 1, 4)
     every_BD = torch.arange(levels)[:, None].expand(levels, 4)
-    copies_LD = measure.perturb(prepared_BCHW, Draw(every_BD)).reshape(levels, 4)
+    copies_LD = measure.perturb(prepared_BCHW, FixedDraws(every_BD)).reshape(levels, 4)
     for index in range(levels):
         for i, step in enumerate(steps):
             expected = middle(Fraction(step, q), Fraction(2 * index + 1, 2 * q), Fraction(levels, q))
@@ -174,7 +173,7 @@ def test_whole_numbers_stay_exact_on_fine_grids(q: int, levels: int) -> None:
     steps, picks = generator.integers(0, q + 1, 500), generator.integers(0, levels, 500)
     measure = GridSplittingSmoothing(levels, q)
     copies = measure.perturb(
-        torch.tensor(steps, dtype=torch.float32).reshape(1, 1, 1, -1), Draw(torch.tensor(picks))
+        torch.tensor(steps, dtype=torch.float32).reshape(1, 1, 1, -1), FixedDraws(torch.tensor(picks))
     ).flatten()
     for copy, step, pick in zip(copies.tolist(), steps.tolist(), picks.tolist(), strict=True):
         exact = middle(Fraction(step, q), Fraction(2 * pick + 1, 2 * q), Fraction(levels, q))

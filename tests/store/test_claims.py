@@ -15,7 +15,7 @@ from rsbench.specs import CertificationSpec
 from rsbench.store import claims
 from rsbench.store import tables as t
 from rsbench.store.store import Store
-from tests.fixtures.patience import wait_until
+from tests.fixtures.commands import wait_until
 from tests.fixtures.results import DIGITS, PROVENANCE, certification_of, rows_of, write_run
 
 

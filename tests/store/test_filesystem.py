@@ -12,8 +12,8 @@ from rsbench.store import filesystem
 from rsbench.store.filesystem import INSIST, NETWORK_TYPES, filesystem_type
 from rsbench.store.maintenance import bring_up_to_date, revisions
 from rsbench.store.store import Store
+from tests.fixtures.commands import refused
 from tests.fixtures.foreign_filesystem import Mount
-from tests.fixtures.refusals import refused
 
 LOOKS = (Store.create_or_open, Store.open_existing, Store.look_into, bring_up_to_date, revisions)
 MOUNTED = [

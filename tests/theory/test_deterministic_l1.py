@@ -15,8 +15,7 @@ from rsbench.specs import MeasureSpec
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
 from rsbench.theory.deterministic_l1 import deterministic_l1_steps
-from tests.fixtures.grids import distances
-from tests.fixtures.lookup import deterministic_codes, tables, vote_counts
+from tests.fixtures.small_grids import deterministic_codes, distances, tables, vote_counts
 
 
 def measure(levels: int) -> MeasureSpec:

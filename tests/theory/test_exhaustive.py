@@ -25,34 +25,33 @@ from rsbench.smoothing.measures import (
     SplittingSmoothing,
     UniformSmoothing,
 )
+from rsbench.specs import PROCEDURES, Procedure
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import SampledCertificate
 from rsbench.theory.deterministic_l1 import deterministic_l1_steps
 from rsbench.theory.probability_bounds import ProbabilityBounds
 from rsbench.theory.uniform_l1 import smallest_overlap
 from tests.fixtures.attacks import (
-    JUST_MORE,
-    SCHEMES,
-    Claim,
-    Scheme,
-    Tally,
+    SLIGHTLY_LARGER,
+    AttackResult,
+    RadiusRule,
     attack,
-    claims_for,
     deterministic_radius,
     exact_bounds,
-    law_of,
+    noise_of,
     radius_in_steps,
-    sampled_claim,
+    rules_for,
+    sampled_rule,
 )
-from tests.fixtures.discrete_laws import (
-    DiscreteLaw,
+from tests.fixtures.discrete_noise import (
+    DiscreteNoise,
     base_classifiers,
-    shared_base_law,
-    splitting_law,
-    uniform_law,
+    shared_base_noise,
+    splitting_noise,
+    uniform_noise,
 )
-from tests.fixtures.draws import Draw
-from tests.fixtures.lookup import deterministic_codes
+from tests.fixtures.small_grids import deterministic_codes
+from tests.fixtures.smoothing import FixedDraws
 
 FAMILIES: tuple[str, ...] = ("uniform", "splitting", "deterministic-splitting")
 SMALL_GRIDS = [(2, 1), (3, 1), (5, 1), (8, 1), (2, 2), (3, 2), (4, 2), (6, 2)]
@@ -71,35 +70,35 @@ def levels_of(q: int, dims: int) -> list[int]:
 
 
 @cache
-def attacked(family: str, q: int, dims: int) -> dict[str, Tally]:
+def attacked(family: str, q: int, dims: int) -> dict[str, AttackResult]:
     """The whole attack on one grid."""
-    tallies: dict[str, Tally] = {}
+    results: dict[str, AttackResult] = {}
     for levels in levels_of(q, dims):
-        law = law_of(family, q, dims, levels)
+        noise = noise_of(family, q, dims, levels)
         for classes in (2, 3):
-            tables_TS = base_classifiers(law, classes, TABLES, seed=classes)
-            for name, tally in attack(law, tables_TS, classes, claims_for(family, law)).items():
-                tallies[name] = tallies.get(name, Tally()) + tally
-    return tallies
+            tables_TS = base_classifiers(noise, classes, TABLES, seed=classes)
+            for name, result in attack(noise, tables_TS, classes, rules_for(family, noise)).items():
+                results[name] = results.get(name, AttackResult()) + result
+    return results
 
 
-def attacked_everywhere() -> dict[str, dict[str, Tally]]:
-    """The sum over all grids, for each law and claim."""
-    totals: dict[str, dict[str, Tally]] = {family: {} for family in FAMILIES}
+def attacked_everywhere() -> dict[str, dict[str, AttackResult]]:
+    """The sum over all grids, for each noise and rule."""
+    totals: dict[str, dict[str, AttackResult]] = {family: {} for family in FAMILIES}
     for family, (q, dims) in product(FAMILIES, SMALL_GRIDS + LARGE_GRIDS):
-        for name, tally in attacked(family, q, dims).items():
-            totals[family][name] = totals[family].get(name, Tally()) + tally
+        for name, result in attacked(family, q, dims).items():
+            totals[family][name] = totals[family].get(name, AttackResult()) + result
     return totals
 
 
-def table_of(totals: Mapping[str, Mapping[str, Tally]]) -> str:
-    lines = [f"{'law':<24}{'certificate':<38}{'points':>10}{'balls':>10}{'infinite':>9}{'pairs':>12}"]
+def table_of(totals: Mapping[str, Mapping[str, AttackResult]]) -> str:
+    lines = [f"{'noise':<24}{'certificate':<38}{'points':>10}{'balls':>10}{'infinite':>9}{'pairs':>12}"]
     lines[0] += f"{'violations':>11}{'tight':>8}  factor − 1"
-    for family, tallies in totals.items():
+    for family, results in totals.items():
         lines += [
             f"{family:<24}{name:<38}{t.points:>10}{t.balls:>10}{t.unbounded:>9}{t.pairs:>12}"
             f"{t.violations:>11}{t.tight:>8}  {t.factor - 1.0:.2g}"
-            for name, t in tallies.items()
+            for name, t in results.items()
         ]
     return "\n".join(lines)
 
@@ -110,14 +109,14 @@ GRIDS = [*SMALL_GRIDS, *(pytest.param(*grid, marks=pytest.mark.slow) for grid in
 @pytest.mark.parametrize(("q", "dims"), GRIDS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_class_changes_inside_any_certified_ball(family: str, q: int, dims: int) -> None:
-    tallies = attacked(family, q, dims)
-    names = {name.split(",")[0] for name in tallies}
+    results = attacked(family, q, dims)
+    names = {name.split(",")[0] for name in results}
     assert names >= ({"dssn"} if family == "deterministic-splitting" else {"lee", "box-log", "box", "box-image"})
-    for name, tally in tallies.items():
-        assert tally.violations == 0, name
+    for name, result in results.items():
+        assert result.violations == 0, name
         # box-log has fewer, since it does not speak of 2λ ≤ 1.
-        assert tally.points >= 2 * TABLES * (q + 1) ** dims
-        assert " above " in name or tally.balls > 0, name
+        assert result.points >= 2 * TABLES * (q + 1) ** dims
+        assert " above " in name or result.balls > 0, name
 
 
 @pytest.mark.slow
@@ -126,33 +125,33 @@ def test_the_attack_is_large_and_finds_the_least_overclaim(record_property: Call
     table = table_of(totals)
     print(table)
     record_property("exhaustive attack", table)
-    for family, tallies in totals.items():
-        for name, tally in tallies.items():
-            assert tally.violations == 0, name
+    for family, results in totals.items():
+        for name, result in results.items():
+            assert result.violations == 0, name
             what_it_adds = " above " in name
-            assert tally.points > 600_000, name
-            assert tally.balls > (40_000 if what_it_adds else 400_000), name
-            assert tally.pairs > (10_000_000 if what_it_adds else 25_000_000), name
-            assert tally.tight > (1_500 if what_it_adds else 25_000), name
+            assert result.points > 600_000, name
+            assert result.balls > (40_000 if what_it_adds else 400_000), name
+            assert result.pairs > (10_000_000 if what_it_adds else 25_000_000), name
+            assert result.tight > (1_500 if what_it_adds else 25_000), name
             if name.startswith("box-log above lee") and family == "splitting":
                 # Tight only for exact ties with points that share few, heavy copies: no table of copies gives one.
-                assert tally.factor < 1.02
+                assert result.factor < 1.02
             elif name != "dssn":
                 # Any certificate that claimed 2⁻⁴⁵ more would have been found out, also where it improves on another.
-                assert tally.factor < JUST_MORE, f"{family}: {name}"
+                assert result.factor < SLIGHTLY_LARGER, f"{family}: {name}"
             if name.startswith(("box,", "box-image,")):
                 # Infinite radii, and nowhere in the box does the class change.
-                assert tally.unbounded > 4_000, name
+                assert result.unbounded > 4_000, name
 
 
 @pytest.mark.parametrize("family", ["uniform", "splitting"])
 @pytest.mark.parametrize("levels", [3, 4, 7, 8, 12])
 def test_half_as_much_again_is_found_out_for_every_certificate(family: str, levels: int) -> None:
-    law = law_of(family, 4, 2, levels)
-    claims = {name: claim.times(1.5) for name, claim in claims_for(family, law).items() if " above " not in name}
+    noise = noise_of(family, 4, 2, levels)
+    rules = {name: rule.times(1.5) for name, rule in rules_for(family, noise).items() if " above " not in name}
     for classes in (2, 3):
-        tallies = attack(law, base_classifiers(law, classes, TABLES, seed=7), classes, claims)
-        assert {name: tally.violations > 0 for name, tally in tallies.items()} == dict.fromkeys(claims, True)
+        results = attack(noise, base_classifiers(noise, classes, TABLES, seed=7), classes, rules)
+        assert {name: result.violations > 0 for name, result in results.items()} == dict.fromkeys(rules, True)
 
 
 def steps_without_tie_term(votes_NK: IntArray) -> IntArray:
@@ -171,16 +170,16 @@ def one_step_more(votes_NK: IntArray) -> IntArray:
 def test_a_dssn_radius_without_the_tie_term_or_one_step_larger_is_found_out(
     wrong: Callable[[IntArray], IntArray], q: int, dims: int, levels: int
 ) -> None:
-    law = law_of("deterministic-splitting", q, dims, levels)
-    claims = {
-        "right": Claim("closed", partial(radius_in_steps, lambda votes_NK: deterministic_l1_steps(votes_NK)[1])),
-        "certified": Claim("closed", deterministic_radius),
-        "wrong": Claim("closed", partial(radius_in_steps, wrong)),
+    noise = noise_of("deterministic-splitting", q, dims, levels)
+    rules = {
+        "right": RadiusRule("closed", partial(radius_in_steps, lambda votes_NK: deterministic_l1_steps(votes_NK)[1])),
+        "certified": RadiusRule("closed", deterministic_radius),
+        "wrong": RadiusRule("closed", partial(radius_in_steps, wrong)),
     }
-    tallies = attack(law, base_classifiers(law, 3, TABLES, seed=8), 3, claims)
-    assert tallies["right"] == tallies["certified"]
-    assert tallies["right"].violations == 0
-    assert tallies["wrong"].violations > 0
+    results = attack(noise, base_classifiers(noise, 3, TABLES, seed=8), 3, rules)
+    assert results["right"] == results["certified"]
+    assert results["right"].violations == 0
+    assert results["wrong"].violations > 0
 
 
 @pytest.mark.parametrize("levels", [3, 5, 6, 8])
@@ -189,61 +188,61 @@ def test_lee_holds_for_splits_of_any_joint_law(levels: int, offsets: str) -> Non
     # With one shared base, the least independent of all: DSSN's own votes.
     drawn_D = np.random.default_rng(levels).integers(levels, size=2)
     offsets_D = {"equal": np.zeros(2, np.int64), "spread": np.arange(2) * levels // 2, "drawn": drawn_D}[offsets]
-    law = shared_base_law(4, levels, offsets_D)
-    claim = sampled_claim("lee", "top-two")
-    tallies = attack(law, base_classifiers(law, 3, TABLES, seed=9), 3, {"lee": claim, "more": claim.times(1.5)})
-    assert tallies["lee"].violations == 0
-    assert tallies["lee"].balls > 0
-    assert tallies["more"].violations > 0
+    noise = shared_base_noise(4, levels, offsets_D)
+    rule = sampled_rule("lee", "top-two")
+    results = attack(noise, base_classifiers(noise, 3, TABLES, seed=9), 3, {"lee": rule, "more": rule.times(1.5)})
+    assert results["lee"].violations == 0
+    assert results["lee"].balls > 0
+    assert results["more"].violations > 0
 
 
 @pytest.mark.parametrize(("q", "dims", "levels"), [(4, 1, 10), (3, 2, 9), (2, 2, 7)])
 def test_beyond_the_box_lee_holds_and_the_box_certificate_does_not(q: int, dims: int, levels: int) -> None:
-    law = uniform_law(q, dims, levels, margin=2 * q)
-    claims = {
-        "lee": sampled_claim("lee", "top-two"),
+    noise = uniform_noise(q, dims, levels, margin=2 * q)
+    rules = {
+        "lee": sampled_rule("lee", "top-two"),
         # Outside its threat model.
-        "box": sampled_claim("box", "top-two"),
+        "box": sampled_rule("box", "top-two"),
     }
-    tallies = attack(law, base_classifiers(law, 3, TABLES, seed=10), 3, claims)
-    assert tallies["lee"].violations == 0
-    assert tallies["lee"].factor < JUST_MORE
-    assert tallies["box"].violations > 0
+    results = attack(noise, base_classifiers(noise, 3, TABLES, seed=10), 3, rules)
+    assert results["lee"].violations == 0
+    assert results["lee"].factor < SLIGHTLY_LARGER
+    assert results["box"].violations > 0
 
 
 @pytest.mark.parametrize("levels", [10, 12, 16])
 def test_box_does_not_hold_for_a_shared_base(levels: int) -> None:
     # Offsets half a period apart: what moves one pixel across a cut never moves the other across one.
-    law = shared_base_law(4, levels, np.array([0, levels // 2]))
-    claims = {name: sampled_claim(name, "one-versus-rest") for name in ("box", "box-image")}
-    tallies = attack(law, base_classifiers(law, 2, TABLES, seed=11), 2, claims)
-    assert all(tally.violations > 0 for tally in tallies.values())
+    noise = shared_base_noise(4, levels, np.array([0, levels // 2]))
+    rules = {name: sampled_rule(name, "one-versus-rest") for name in ("box", "box-image")}
+    results = attack(noise, base_classifiers(noise, 2, TABLES, seed=11), 2, rules)
+    assert all(result.violations > 0 for result in results.values())
 
 
 def test_box_overclaims_for_a_shared_base_where_eleven_of_24_votes_are_shared() -> None:
-    law = shared_base_law(8, 24, np.array([0, 8]))
-    points = [tuple(point_D) for point_D in law.points_PD]
+    noise = shared_base_noise(8, 24, np.array([0, 8]))
+    points = [tuple(point_D) for point_D in noise.points_PD]
     here, there = points.index((0, 0)), points.index((5, 8))
-    assert np.minimum(law.weights(here), law.weights(there)).sum() == 11
-    sure_S = np.where(law.weights(here) > 0, 0, 1)[None]
-    votes_TPK = law.votes(sure_S, 2)
+    assert np.minimum(noise.weights(here), noise.weights(there)).sum() == 11
+    sure_S = np.where(noise.weights(here) > 0, 0, 1)[None]
+    votes_TPK = noise.votes(sure_S, 2)
     assert votes_TPK[0, [here, there]].tolist() == [[24, 0], [11, 13]]
-    claim = sampled_claim("box", "one-versus-rest")
-    radius_TP = claim.radius(law, votes_TPK)
+    rule = sampled_rule("box", "one-versus-rest")
+    radius_TP = rule.radius(noise, votes_TPK)
     assert 13 / 8 < radius_TP[0, here] <= 1.75
-    assert attack(law, sure_S, 2, {"box": claim})["box"].violations > 0
+    assert attack(noise, sure_S, 2, {"box": rule})["box"].violations > 0
     for name in ("box-log", "box", "box-image"):
         with pytest.raises(ValueError, match="independent across coordinates"):
             CERTIFICATES[name].check_measure("deterministic-splitting")
 
 
-def whole_box_at_equality(law: DiscreteLaw, votes_TPK: IntArray) -> FloatArray:
+def whole_box_at_equality(noise: DiscreteNoise, votes_TPK: IntArray) -> FloatArray:
     """`box` with an infinite radius also where the share in common with the opposite corner equals t: false."""
-    share = (1 - Fraction(law.q, law.levels)) ** law.dims
+    share = (1 - Fraction(noise.q, noise.levels)) ** noise.dims
     top_TP = votes_TPK.max(axis=2)
     least = Fraction(3, 2) - share  # t ≤ share, with t = 3/2 − pA
-    covers_TP = top_TP * least.denominator >= least.numerator * law.total
-    return np.where(covers_TP, np.inf, sampled_claim("box", "one-versus-rest").radius(law, votes_TPK))
+    covers_TP = top_TP * least.denominator >= least.numerator * noise.total
+    return np.where(covers_TP, np.inf, sampled_rule("box", "one-versus-rest").radius(noise, votes_TPK))
 
 
 # Split independently, corners that differ in more than one pixel share a single copy: it cannot be halved.
@@ -252,32 +251,32 @@ def test_the_opposite_corner_may_tie_where_the_shared_votes_just_suffice(family:
     # One pixel, λ = 1: each corner is sure of its class, and they share one half: pA = 1, t = ½. With more pixels, at
     # 2λ = 2d, one half of all copies is shared and given to the near corner's class.
     q, levels = 2, 4 * dims
-    law = law_of(family, q, dims, levels)
-    near_S, far_S = law.weights(0), law.weights(len(law.points_PD) - 1)
+    noise = noise_of(family, q, dims, levels)
+    near_S, far_S = noise.weights(0), noise.weights(len(noise.points_PD) - 1)
     shared = np.flatnonzero((near_S > 0) & (far_S > 0))
     assert near_S[shared].tolist() == far_S[shared].tolist()
-    kept = shared[np.cumsum(far_S[shared]) <= law.total // 2]
-    assert 2 * far_S[kept].sum() == law.total
+    kept = shared[np.cumsum(far_S[shared]) <= noise.total // 2]
+    assert 2 * far_S[kept].sum() == noise.total
     table_S = np.where((near_S > 0) & (far_S == 0), 0, 1)
     table_S[kept] = 0
-    claims = {name: sampled_claim(name, "one-versus-rest") for name in ("box", "box-image")}
-    claims["wrong"] = Claim("open", whole_box_at_equality)
-    tallies = attack(law, table_S[None], 2, claims)
-    votes_TPK = law.votes(table_S[None], 2)
-    assert votes_TPK[0, -1].tolist() == [law.total // 2, law.total // 2]
+    rules = {name: sampled_rule(name, "one-versus-rest") for name in ("box", "box-image")}
+    rules["wrong"] = RadiusRule("open", whole_box_at_equality)
+    results = attack(noise, table_S[None], 2, rules)
+    votes_TPK = noise.votes(table_S[None], 2)
+    assert votes_TPK[0, -1].tolist() == [noise.total // 2, noise.total // 2]
     for name in ("box", "box-image"):
-        radius = claims[name].radius(law, votes_TPK)[0, 0]
+        radius = rules[name].radius(noise, votes_TPK)[0, 0]
         # The distance of the corner, lowered by 16 + 2D units in the last place and a few roundings.
         assert dims * (1.0 - 2.0**-46) < radius <= dims
-        assert tallies[name].violations == 0
-    assert claims["wrong"].radius(law, votes_TPK)[0, 0] == np.inf
-    assert tallies["wrong"].violations > 0
+        assert results[name].violations == 0
+    assert rules["wrong"].radius(noise, votes_TPK)[0, 0] == np.inf
+    assert results["wrong"].violations > 0
     # One copy more, and the corner is safe: then the whole box is certified, and rightly.
     if len(kept) < len(shared):
         table_S[np.setdiff1d(shared, kept)[0]] = 0
-        votes_TPK = law.votes(table_S[None], 2)
-        assert all(claims[name].radius(law, votes_TPK)[0, 0] == np.inf for name in ("box", "box-image"))
-        assert all(tally.violations == 0 for tally in attack(law, table_S[None], 2, claims).values())
+        votes_TPK = noise.votes(table_S[None], 2)
+        assert all(rules[name].radius(noise, votes_TPK)[0, 0] == np.inf for name in ("box", "box-image"))
+        assert all(result.violations == 0 for result in attack(noise, table_S[None], 2, rules).values())
 
 
 def li_with_the_outer_exponent_inverted(lower_N: FloatArray, std: float) -> FloatArray:
@@ -312,13 +311,13 @@ def test_li_with_the_outer_exponent_inverted_reaches_beyond_the_boundary_of_a_ha
 @pytest.mark.parametrize(("q", "dims"), [(5, 1), (4, 2), (2, 3)])
 def test_the_smallest_overlap_is_that_of_the_worst_grid_point_at_each_distance(family: str, q: int, dims: int) -> None:
     for levels in range(2, 3 * q + 1):
-        law = law_of(family, q, dims, levels)
-        weights_PS = np.stack([law.weights(point) for point in range(len(law.points_PD))])
-        for point in range(len(law.points_PD)):
+        noise = noise_of(family, q, dims, levels)
+        weights_PS = np.stack([noise.weights(point) for point in range(len(noise.points_PD))])
+        for point in range(len(noise.points_PD)):
             shared_P = np.minimum(weights_PS[point], weights_PS).sum(axis=1)
-            for steps in np.unique(law.distance_PP[point]):
-                exact = Fraction(int(shared_P[law.distance_PP[point] == steps].min()), law.total)
-                claimed = smallest_overlap(law.caps_PD[point], steps / q, law.half_width)
+            for steps in np.unique(noise.distance_PP[point]):
+                exact = Fraction(int(shared_P[noise.distance_PP[point] == steps].min()), noise.total)
+                claimed = smallest_overlap(noise.caps_PD[point], steps / q, noise.half_width)
                 assert Fraction(claimed) <= exact
                 # 16 + 2D units in the last place are taken off, and as much may be lost in the factors near 0.
                 assert claimed == pytest.approx(float(exact), rel=2.0**-46, abs=2.0**-50)
@@ -329,21 +328,21 @@ def test_the_laws_are_those_of_the_samplers_at_half_steps(q: int) -> None:
     for levels in range(2, 3 * q + 1):
         x_B = (torch.arange(q + 1) / q).repeat_interleave(levels).reshape(-1, 1, 1, 1)
         # u = (j + ½)/L is a split at (j + ½)/q, or the noise (j + ½)/q − λ.
-        draw = Draw(((torch.arange(levels) + 0.5) / levels).repeat(q + 1).reshape(-1, 1, 1, 1))
+        draw = FixedDraws(((torch.arange(levels) + 0.5) / levels).repeat(q + 1).reshape(-1, 1, 1, 1))
         half_width = levels / (2 * q)
 
         cells = 4 * q * SplittingSmoothing(half_width).perturb(x_B, draw)
         torch.testing.assert_close(cells, cells.round(), rtol=0, atol=1e-4)  # values to 32, some roundings of 2⁻²⁴
         sampled_XL = cells.round().long().reshape(q + 1, levels).numpy()
-        law = splitting_law(q, 1, levels)
+        noise = splitting_noise(q, 1, levels)
         counted_XC = (sampled_XL[:, :, None] == np.unique(sampled_XL)).sum(axis=1)
-        assert [law.weights(point).tolist() for point in range(q + 1)] == counted_XC.tolist()
+        assert [noise.weights(point).tolist() for point in range(q + 1)] == counted_XC.tolist()
 
         cells = q * (UniformSmoothing(half_width).perturb(x_B, draw) + half_width) - 0.5
         torch.testing.assert_close(cells, cells.round(), rtol=0, atol=1e-4)
         sampled_XL = cells.round().long().reshape(q + 1, levels).numpy()
-        law = uniform_law(q, 1, levels)
-        assert [np.flatnonzero(law.weights(point)).tolist() for point in range(q + 1)] == sampled_XL.tolist()
+        noise = uniform_noise(q, 1, levels)
+        assert [np.flatnonzero(noise.weights(point)).tolist() for point in range(q + 1)] == sampled_XL.tolist()
 
 
 @pytest.mark.parametrize(("q", "m"), [(2, 1), (5, 1), (8, 1), (2, 3), (4, 2)])
@@ -352,13 +351,13 @@ def test_the_laws_are_those_of_the_samplers_of_whole_numbers(q: int, m: int) -> 
     points = range(0, m * q + 1, m)
     for levels in range(1, 3 * m * q + 1):
         x_B = (torch.arange(q + 1) / q).repeat_interleave(levels).reshape(-1, 1, 1, 1)
-        every = Draw(torch.arange(levels).repeat(q + 1).reshape(-1, 1, 1, 1))
+        every = FixedDraws(torch.arange(levels).repeat(q + 1).reshape(-1, 1, 1, 1))
 
         splitting = GridSplittingSmoothing(levels, q, m)
         quarter_steps = 4 * m * q * splitting.perturb(splitting.prepare(x_B), every)
         sampled_XL = quarter_steps.round().long().reshape(q + 1, -1).numpy()
-        law = splitting_law(m * q, 1, levels)
-        weights_PC = np.stack([law.weights(point) for point in points])
+        noise = splitting_noise(m * q, 1, levels)
+        weights_PC = np.stack([noise.weights(point) for point in points])
         counted_XC = (sampled_XL[:, :, None] == np.unique(sampled_XL)).sum(axis=1)
         # The finer grid has copies of its own, which no image k/q has.
         assert weights_PC[:, weights_PC.any(axis=0)].tolist() == counted_XC.tolist()
@@ -366,35 +365,35 @@ def test_the_laws_are_those_of_the_samplers_of_whole_numbers(q: int, m: int) -> 
         uniform = GridUniformSmoothing(levels, q, m)
         half_steps = 2 * m * q * uniform.perturb(uniform.prepare(x_B), every)
         sampled_XL = ((half_steps.round().long() + levels - 1) // 2).reshape(q + 1, -1).numpy()
-        law = uniform_law(m * q, 1, levels)
-        assert [np.flatnonzero(law.weights(point)).tolist() for point in points] == sampled_XL.tolist()
+        noise = uniform_noise(m * q, 1, levels)
+        assert [np.flatnonzero(noise.weights(point)).tolist() for point in points] == sampled_XL.tolist()
 
 
 @pytest.mark.parametrize(("q", "dims", "levels"), [(8, 1, 11), (4, 2, 3), (4, 2, 9), (2, 3, 5)])
 def test_the_law_of_a_shared_base_is_that_of_the_sampler(q: int, dims: int, levels: int) -> None:
-    law = shared_base_law(q, levels, np.random.RandomState(3).randint(levels, size=dims))
-    np.testing.assert_array_equal(law.codes_PL, deterministic_codes(q, dims, levels, offsets_seed=3))
+    noise = shared_base_noise(q, levels, np.random.RandomState(3).randint(levels, size=dims))
+    np.testing.assert_array_equal(noise.codes_PL, deterministic_codes(q, dims, levels, offsets_seed=3))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_votes_are_the_weights_of_the_copies_of_each_class(family: str) -> None:
     for dims, levels in product((1, 2, 3), (3, 5)):
-        law = law_of(family, 3, dims, levels)
-        tables_TS = base_classifiers(law, 3, 20, seed=0)
-        weights_PS = np.stack([law.weights(point) for point in range(len(law.points_PD))])
-        assert (weights_PS.sum(axis=1) == law.total).all()
+        noise = noise_of(family, 3, dims, levels)
+        tables_TS = base_classifiers(noise, 3, 20, seed=0)
+        weights_PS = np.stack([noise.weights(point) for point in range(len(noise.points_PD))])
+        assert (weights_PS.sum(axis=1) == noise.total).all()
         counted_TPK = np.stack([(tables_TS == k) @ weights_PS.T for k in range(3)], axis=2)
-        np.testing.assert_array_equal(law.votes(tables_TS, 3), counted_TPK)
+        np.testing.assert_array_equal(noise.votes(tables_TS, 3), counted_TPK)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("procedure", PROCEDURES)
 @pytest.mark.parametrize("total", [7, 24, 216])
-def test_the_bounds_of_the_attack_are_the_exact_ones(scheme: Scheme, total: int) -> None:
+def test_the_bounds_of_the_attack_are_the_exact_ones(procedure: Procedure, total: int) -> None:
     votes_NK = np.array([(a, b, total - a - b) for a in range(total + 1) for b in range(total + 1 - a)])
-    ours = exact_bounds(votes_NK, total, scheme)
+    ours = exact_bounds(votes_NK, total, procedure)
     for row in range(0, len(votes_NK), 1 + len(votes_NK) // 500):
         runner_up, top = sorted(votes_NK[row].tolist())[1:]
-        upper = None if scheme == "one-versus-rest" else Fraction(runner_up, total)
+        upper = None if procedure == "one-versus-rest" else Fraction(runner_up, total)
         exact = ProbabilityBounds.exact(Fraction(top, total), upper)
         assert ours.take([row]).__dict__ == exact.__dict__
 

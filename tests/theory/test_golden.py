@@ -37,7 +37,7 @@ from rsbench.theory.prediction import predict, two_sided_coin_test
 from rsbench.theory.probability_bounds import ProbabilityBounds
 from rsbench.theory.rounding import ceil_to_float, floor_to_float
 from rsbench.theory.uniform_l1 import smallest_overlap
-from tests.fixtures.enumerated import numbered_copies
+from tests.fixtures.smoothing import numbered_copies
 
 Inputs = dict[str, Any]
 

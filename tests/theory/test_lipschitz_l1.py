@@ -12,8 +12,8 @@ from rsbench.records import FloatArray, IntArray
 from rsbench.smoothing.measures import SplittingSmoothing
 from rsbench.theory.probability_bounds import ProbabilityBounds
 from rsbench.theory.uniform_l1 import LipschitzL1, lipschitz_l1_radius
-from tests.fixtures.draws import Draw
-from tests.fixtures.grids import distances, grid_points
+from tests.fixtures.small_grids import distances, grid_points
+from tests.fixtures.smoothing import FixedDraws
 
 
 def radii(lower: list[float], half_width: float) -> list[float]:
@@ -41,10 +41,10 @@ def test_bounds_outside_the_closed_interval_are_refused(lower: float) -> None:
         radii([0.7, lower], 1.0)
 
 
-def every_split(levels: int, dims: int) -> Draw:
+def every_split(levels: int, dims: int) -> FixedDraws:
     """All L^d combinations of split points (j + ½)/L of the period, one a row."""
     combinations = torch.tensor(list(product(range(levels), repeat=dims)))
-    return Draw(((combinations + 0.5) / levels).to(torch.float32))
+    return FixedDraws(((combinations + 0.5) / levels).to(torch.float32))
 
 
 def split_codes(q: int, dims: int, levels: int) -> IntArray:
