@@ -22,7 +22,7 @@ from rsbench.jobs.normalisation import (
 )
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.store.store import Store
-from tests.fixtures.refusals import refused
+from tests.fixtures.commands import refused
 from tests.fixtures.trained import store_with, stored_rows
 
 # A class is a brightness, so that a network which expects another normalisation takes one class for another.
