@@ -63,6 +63,13 @@ def test_a_walk_has_commands_with_output(page: str) -> None:
     assert sum(bool(command.output) for command in commands) >= 2
 
 
+def test_the_example_of_the_readme_is_that_of_the_guide() -> None:
+    guide = list(steps(DOCS / "guides" / "certify-your-network.md"))
+    example = list(steps(DOCS.parent / "README.md"))
+    assert example
+    assert all(step in guide for step in example)
+
+
 @pytest.mark.parametrize(
     ("shown", "printed"),
     [
