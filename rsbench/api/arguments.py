@@ -43,13 +43,6 @@ def _keyword(option: re.Match[str]) -> str:
     return _KEYWORDS.get(option[1], option[1].replace("-", "_"))
 
 
-def checked_seed(seed: int | None) -> int | None:
-    """Return the seed. Raises UsageError unless it lies in 0..2³² − 1."""
-    if seed is not None and not 0 <= seed < 2**32:
-        raise UsageError(f"seed {seed} is out of range: give a whole number from 0 to {2**32 - 1}")
-    return seed
-
-
 def checked_bounds(bounds: str | None) -> Procedure | None:
     """Return the procedure. Raises UsageError when it is unknown."""
     if bounds is None:

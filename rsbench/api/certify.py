@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from rsbench.api.arguments import (
     checked_bounds,
     checked_device,
-    checked_seed,
     keyword_errors,
     labels_of,
     pixels_of,
@@ -29,6 +28,7 @@ from rsbench.jobs.certify import certify_without_store, run_certification
 from rsbench.jobs.checkpoints import CheckpointDescription, check_suits, load_registered, save_checkpoint
 from rsbench.jobs.planning import CertifyOptions, PlannedRun, plan_run
 from rsbench.jobs.preflight import check_above_chance
+from rsbench.jobs.recertify import fetch_caps_of
 from rsbench.jobs.watcher import Watcher
 from rsbench.methods import METHODS
 from rsbench.models.checkpoint import BaseClassifier, Checkpoint, safetensors_header
@@ -163,7 +163,7 @@ def certify(
             n_select=n0,
             n_estimate=n,
             failure_probability=alpha,
-            noise_seed=checked_seed(seed),
+            noise_seed=seed,
             batch_size=batch_size,
             device=checked_device(device, precision),
             noise_arithmetic=noise_arithmetic,
@@ -201,6 +201,7 @@ def certify(
             run=None if store is None else fingerprint,
             is_labelled=is_labelled,
             columns=columns,
+            caps=fetch_caps_of(data),
         )
 
 

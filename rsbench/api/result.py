@@ -1,19 +1,30 @@
 """What a certificate says of some images, as frames and figures. Shapes: N images, K classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from rsbench.api.arguments import checked_bounds, keyword_errors
 from rsbench.errors import UsageError
-from rsbench.recertification import decoded
+from rsbench.recertification import (
+    CertifiedVotes,
+    CurveRequest,
+    FetchCaps,
+    compute_images,
+    decoded,
+    images_per_block,
+)
 from rsbench.records import BoolArray, DatasetInfo, FloatArray, ImageColumns, IntArray
-from rsbench.specs import MeasureSpec
+from rsbench.specs import MeasureSpec, Procedure
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import Norm
 from rsbench.theory.metrics import Ball, average_certified_radius, certified_accuracy, certified_curve
 from rsbench.theory.rounding import radius_threshold
+
+# The caps of a photograph take a megabyte.
+_IMAGES_WITH_CAPS = 64
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,7 +37,7 @@ class Certification:
     certificate: str
     """Name of the certificate."""
 
-    bounds: str
+    bounds: Procedure
     """How votes become bounds on the class probabilities: one-versus-rest or top-two."""
 
     n: int
@@ -46,6 +57,9 @@ class Certification:
 
     columns: ImageColumns
     """The images as the store keeps them."""
+
+    caps: FetchCaps | None = None
+    """max(x, 1−x) of the pixels, for certificates that look at the images; None where the images are not at hand."""
 
     def __repr__(self) -> str:
         budget = "exact" if self.alpha is None else f"n {self.n:,}, alpha {self.alpha:g}, {self.bounds}"
@@ -70,9 +84,9 @@ class Certification:
         """One row per image, by its index: label, predicted, correct, radius, votes_0, votes_1, …
 
         `predicted` is <NA> on abstention, and the radius is then 0. `correct` is False on abstention. `label` and
-        `correct` are <NA> without labels. `votes_k` are the votes of class k that certify, all n of the run.
+        `correct` are <NA> without labels. `votes_k` are the votes of class k, of the n that certify.
         """
-        frame = image_frame(self.columns, with_votes=True)
+        frame = image_frame(self.columns, n=self.n)
         if not self.is_labelled:
             frame["label"] = pd.array([pd.NA] * len(frame), dtype="Int64")
             frame["correct"] = pd.array([pd.NA] * len(frame), dtype="boolean")
@@ -80,13 +94,44 @@ class Certification:
 
     @property
     def votes_NK(self) -> IntArray:
-        """The votes that certify, all n of the run."""
-        return decoded(self.columns).votes.estimation_NK
+        """The n votes that certify."""
+        return decoded(self.columns).votes.first_NK(self.n)
 
     @property
     def selection_votes_NK(self) -> IntArray:
         """The votes that selected the class; all 0 where every copy is evaluated."""
         return decoded(self.columns).votes.selection_NK
+
+    def recertify(
+        self,
+        *,
+        certificate: str | None = None,
+        n: int | None = None,
+        alpha: float | None = None,
+        bounds: Procedure | None = None,
+    ) -> "Certification":
+        """Return what another certificate, n, alpha or bounds say of the same votes; nothing is drawn anew.
+
+        n: 100, 1000, … or all votes that were drawn. What is left out stays as it is. A choice of n, alpha or bounds
+        that is made after results were seen is exploratory: it does not hold with probability 1 − alpha.
+        Raises UsageError when the certificate is unknown or does not hold for the noise, votes were not kept at that
+        n, no image could be certified, or the pixels are needed and not at hand.
+        """
+        with keyword_errors():
+            votes = _Votes(self)
+            request = votes.request(
+                certificate=certificate, procedure=checked_bounds(bounds), n=n, failure_probability=alpha
+            )
+            if CERTIFICATES[request.certificate].looks_at_images and self.caps is None:
+                raise UsageError(f"certificate {request.certificate} looks at the pixels, which are not at hand")
+            return replace(
+                self,
+                certificate=request.certificate,
+                bounds=request.procedure,
+                n=request.n,
+                alpha=request.failure_probability,
+                columns=recertified(self.columns, request, self.measure, self.dataset, self.caps),
+            )
 
     def certified_accuracy(self, radius: float | str = 0.0) -> float:
         """Return the share of images that are classified correctly with a certificate at a radius.
@@ -138,8 +183,67 @@ def _threshold(radius: float | str) -> float:
         return float(radius)
 
 
-def image_frame(columns: ImageColumns, *, with_votes: bool) -> pd.DataFrame:
-    """Return images as a frame, see `Certification.images`; with σ where it was chosen for each image."""
+class _Votes(CertifiedVotes):
+    """The votes of a certification."""
+
+    def __init__(self, certification: Certification) -> None:
+        if certification.columns.votes is None:
+            raise UsageError("these images have no votes, only radii: other curves can only be computed from votes")
+        self._certification = certification
+        self.declared = CurveRequest(
+            certification.certificate, certification.bounds, certification.n, certification.alpha
+        )
+        self.prefixes = decoded(rows_of(certification.columns, slice(1))).votes.prefixes
+
+    @property
+    def measure(self) -> MeasureSpec:
+        return self._certification.measure
+
+    @property
+    def name(self) -> str:
+        run = self._certification.run
+        return "the certification" if run is None else f"run {run[:12]}"
+
+
+def recertified(
+    columns: ImageColumns,
+    request: CurveRequest,
+    measure: MeasureSpec,
+    dataset: DatasetInfo,
+    caps: FetchCaps | None,
+) -> ImageColumns:
+    """Return the images under a request, with their votes."""
+    size = images_per_block(dataset.classes) if caps is None else _IMAGES_WITH_CAPS
+    blocks = [
+        compute_images(
+            decoded(rows_of(columns, slice(start, start + size))), request, measure=measure, dataset=dataset, caps=caps
+        )
+        for start in range(0, len(columns), size)
+    ]
+    return replace(
+        columns,
+        predicted_N=np.concatenate([block.predicted_N for block in blocks]),
+        radius_N=np.concatenate([block.radius_N for block in blocks]),
+    )
+
+
+def rows_of(columns: ImageColumns, rows: slice) -> ImageColumns:
+    """Return some of the images."""
+    return ImageColumns(
+        index_N=columns.index_N[rows],
+        label_N=columns.label_N[rows],
+        predicted_N=columns.predicted_N[rows],
+        radius_N=columns.radius_N[rows],
+        sigma_N=None if columns.sigma_N is None else columns.sigma_N[rows],
+        votes=None if columns.votes is None else columns.votes[rows],
+    )
+
+
+def image_frame(columns: ImageColumns, *, n: int | None) -> pd.DataFrame:
+    """Return images as a frame, see `Certification.images`; with σ where it was chosen for each image.
+
+    n: of how many votes there are to be columns, None for no such columns.
+    """
     predicted = pd.array(columns.predicted_N, dtype="Int64")
     predicted[columns.predicted_N < 0] = pd.NA
     frame = pd.DataFrame(
@@ -153,9 +257,9 @@ def image_frame(columns: ImageColumns, *, with_votes: bool) -> pd.DataFrame:
     )
     if columns.sigma_N is not None:
         frame["sigma"] = columns.sigma_N
-    if not with_votes or columns.votes is None:
+    if n is None or columns.votes is None:
         return frame
-    votes_NK = decoded(columns).votes.estimation_NK
+    votes_NK = decoded(columns).votes.first_NK(n)
     names = [f"votes_{label}" for label in range(votes_NK.shape[1])]
     return frame.join(pd.DataFrame(votes_NK, columns=names, index=frame.index))
 

@@ -1,17 +1,29 @@
 """`rsbench.open_store`: the runs of a store as frames."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pandas as pd
 
-from rsbench.api.arguments import keyword_errors
-from rsbench.api.result import image_frame
+from rsbench.api.arguments import checked_bounds, keyword_errors
+from rsbench.api.result import Certification, image_frame, rows_of
+from rsbench.errors import UsageError
 from rsbench.home import default_database
+from rsbench.jobs.images import images_of
+from rsbench.jobs.recertify import PlannedCurve, fetch_caps_of, recertify_runs
 from rsbench.plugins import load_plugins
-from rsbench.records import RunRecord
+from rsbench.recertification import decoded, run_votes
+from rsbench.records import ImageColumns, RunRecord
+from rsbench.report.leaderboard import leaderboard, leaderboard_frame
+from rsbench.report.numbers import checked_radii, thresholds
+from rsbench.specs import Procedure
 from rsbench.store.store import Store
+from rsbench.theory.catalogue import CERTIFICATES
+from rsbench.theory.certificate import Norm
 
 
 def open_store(location: str | PathLike[str] | None = None, *, create: bool = False) -> "ResultStore":
@@ -67,13 +79,14 @@ class ResultStore:
     def images(self, run: str, *, votes: bool = True) -> pd.DataFrame:
         """Return the images of a run, by their index: label, predicted, correct, radius, votes_0, votes_1, …
 
-        `predicted` is <NA> on abstention, and the radius is then 0. `votes_k` are the votes of class k that certify,
-        all n of the run; without `votes`, and for a run that was imported with radii only, there are none. A run whose
-        σ was chosen for each image has a column `sigma`.
+        `predicted` is <NA> on abstention, and the radius is then 0. `votes_k` are the votes of class k, of all that
+        certify; without `votes`, and for a run that was imported with radii only, there are none. A run whose σ was
+        chosen for each image has a column `sigma`.
         """
         with keyword_errors():
             record = self.store.run(run)
-            return image_frame(self.store.image_columns(record.id, with_votes=votes), with_votes=votes)
+            columns = self.store.image_columns(record.id, with_votes=votes)
+            return image_frame(columns, n=None if columns.votes is None else _votes_per_image(columns))
 
     def curves(self, run: str) -> pd.DataFrame:
         """Return the curves that are stored of a run, its own first: one row per certificate, bounds, n and alpha.
@@ -98,6 +111,118 @@ class ResultStore:
                     "average_certified_radius": [curve.average_certified_radius for curve in curves],
                 }
             )
+
+    def curve(
+        self,
+        run: str,
+        *,
+        certificate: str | None = None,
+        n: int | None = None,
+        alpha: float | None = None,
+        bounds: Procedure | None = None,
+        data_root: str | PathLike[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return a curve of a sealed run: the radii at which its certified accuracy falls, and its value there.
+
+        Columns: radius, certified_accuracy, see `Certification.curve`. The arguments are those of `recertify`; without
+        them it is the run's own curve.
+        """
+        if (certificate, n, alpha, bounds) == (None, None, None, None):
+            with keyword_errors():
+                return self._certification(self.store.run(run)).curve()
+        return self.recertify(
+            run, certificate=certificate, n=n, alpha=alpha, bounds=bounds, data_root=data_root
+        ).curve()
+
+    def recertify(
+        self,
+        run: str,
+        *,
+        certificate: str | None = None,
+        n: int | None = None,
+        alpha: float | None = None,
+        bounds: Procedure | None = None,
+        save: bool = False,
+        declared: str | None = None,
+        data_root: str | PathLike[str] | None = None,
+    ) -> Certification:
+        """Return what another certificate, n, alpha or bounds say of the votes of a sealed run.
+
+        `images` of the result is the frame of classes and radii. What is left out is as the run declared it.
+
+        save: whether to keep the curve in the store, beside the run's own, as `rsbench recertify` does.
+        declared: where these choices were fixed before a result was seen, such as the name of a protocol. It is kept
+            with the curve, which the board shows as stated afterwards; without it, a choice of n, alpha or bounds is
+            exploratory.
+        data_root: the folder that holds the run's images, for certificates that look at them.
+        Raises UsageError when the run has no votes, votes were not kept at that n, or the certificate does not hold
+        for its noise; DataError when the images are needed and not there.
+        """
+        with keyword_errors():
+            if declared is not None and not (save and declared.strip()):
+                raise UsageError(
+                    "declared says where the choices of a saved curve were fixed: give save=True and a name"
+                )
+            record = self.store.run(run)
+            votes = run_votes(self.store, record)
+            request = votes.request(
+                certificate=certificate, procedure=checked_bounds(bounds), n=n, failure_probability=alpha
+            )
+            root = None if data_root is None else Path(data_root)
+            own = self._certification(record)
+            if CERTIFICATES[request.certificate].looks_at_images:
+                own = replace(own, caps=fetch_caps_of(images_of(record, root)))
+            if save:
+                planned = [PlannedCurve(votes, request)]
+                list(recertify_runs(self.store, planned, statement=declared, data_root=root))
+            return own.recertify(
+                certificate=request.certificate, n=request.n, alpha=request.failure_probability,
+                bounds=request.procedure,
+            )  # fmt: skip
+
+    def leaderboard(
+        self,
+        *,
+        norm: Norm = "l1",
+        radii: Sequence[float | str] = (0.25, 0.5, 1),
+        dataset: str | None = None,
+        all_runs: bool = False,
+        exploratory: bool = False,
+    ) -> pd.DataFrame:
+        """Return the board of `rsbench leaderboard`: one row per method and radius, best first within a protocol.
+
+        radii: in units of the pixel range [0,1]. all_runs: one row per run and radius, and no σ is selected.
+        exploratory: with curves whose n, alpha or bounds were chosen after a result was seen.
+        Raises UsageError for an unknown norm or a radius that is no number ≥ 0.
+        """
+        with keyword_errors():
+            typed = checked_radii([str(radius) for radius in radii])
+            runs = self.store.sealed_runs(dataset, exploratory=exploratory)
+            board = leaderboard(
+                self.store.with_certified(runs, thresholds(typed)), norm=norm, radii=typed,
+                incomplete=len(self.store.incomplete_runs(dataset)), select_best=not all_runs,
+            )  # fmt: skip
+            return leaderboard_frame(board)
+
+    def _certification(self, record: RunRecord) -> Certification:
+        """Return what a sealed run declared."""
+        if record.curve is None:
+            raise UsageError(f"run {record.fingerprint[:12]} is not sealed: run what began it again")
+        return Certification(
+            measure=record.spec.measure,
+            certificate=record.certificate,
+            bounds=record.spec.procedure,
+            n=record.curve.n,
+            alpha=record.failure_probability,
+            dataset=record.dataset,
+            run=record.fingerprint,
+            is_labelled=True,
+            columns=self.store.image_columns(record.id, with_votes=True),
+        )
+
+
+def _votes_per_image(columns: ImageColumns) -> int:
+    return decoded(rows_of(columns, slice(1))).votes.prefixes[-1]
 
 
 def run_frame(runs: list[RunRecord]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from rsbench.data.dataset import ImageDataset
 from rsbench.errors import UsageError
 from rsbench.jobs.images import images_of
 from rsbench.recertification import CurveRequest, CurveResult, FetchCaps, RunVotes, run_votes
@@ -95,14 +96,13 @@ def recertify_runs(
     """
     for curve in planned:
         looks_at_images = CERTIFICATES[curve.request.certificate].looks_at_images
-        caps = _fetch_caps(curve.votes.run, data_root) if looks_at_images else None
+        caps = fetch_caps_of(images_of(curve.votes.run, data_root)) if looks_at_images else None
         result = curve.votes.compute(curve.request, statement=statement, caps=caps)
         yield RecertifiedCurve(result, store.add_curve(result.run.id, result.curve, statement=result.statement))
 
 
-def _fetch_caps(run: RunRecord, data_root: Path | None) -> FetchCaps:
-    """Return a function that computes max(x, 1−x) of the pixels of a run's images."""
-    dataset = images_of(run, data_root)
+def fetch_caps_of(dataset: ImageDataset) -> FetchCaps:
+    """Return a function that computes max(x, 1−x) of the pixels of a dataset's images."""
 
     def caps(index_N: IntArray) -> FloatArray:
         pixels_NCHW = dataset.pixels(index_N.tolist())

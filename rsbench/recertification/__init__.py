@@ -14,9 +14,10 @@ from rsbench.recertification.curves import (
     images_per_block,
     standing_of,
 )
-from rsbench.recertification.run_votes import CurveResult, RunVotes, open_run_votes, run_votes
+from rsbench.recertification.run_votes import CertifiedVotes, CurveResult, RunVotes, open_run_votes, run_votes
 
 __all__ = [
+    "CertifiedVotes",
     "CurveRequest",
     "CurveResult",
     "DecodedVotes",

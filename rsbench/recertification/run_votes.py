@@ -1,5 +1,6 @@
 """The votes of a stored run, and the curves that can be computed from them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -29,37 +30,31 @@ MOST_COUNTS_IN_MEMORY = 8_000_000
 _IMAGES_WITH_CAPS = 64
 
 
-@dataclass(frozen=True, eq=False)
-class RunVotes:
-    """The votes of a sealed run. Create it with `run_votes` or `open_run_votes`."""
+class CertifiedVotes(ABC):
+    """The votes of images that were certified, from which other curves can be requested."""
 
-    run: RunRecord
     declared: CurveRequest
-    """The curve that the run's specification declares."""
+    """The curve that was declared before the first vote."""
 
     prefixes: tuple[int, ...]
-    """The values of n at which votes are stored, ascending."""
-
-    read_blocks: Callable[[int], Iterable[ImageColumns]]
-    """Reads the images with their encoded votes, so many at a time."""
-
-    decoded_blocks: tuple[DecodedVotes, ...] | None = None
-    """All votes in memory; None where they are read at each computation."""
+    """The values of n at which votes are kept, ascending."""
 
     @property
+    @abstractmethod
     def measure(self) -> MeasureSpec:
-        """The smoothing measure of the run."""
-        return self.run.spec.measure
+        """The smoothing measure."""
 
     @property
+    @abstractmethod
     def name(self) -> str:
-        """How messages name the run."""
-        return f"run {self.run.fingerprint[:12]}"
+        """How messages name whose votes these are."""
 
     @property
     def certificates(self) -> tuple[str, ...]:
         """The certificates that hold for the family of the run's measure."""
-        return tuple(name for name, certificate in CERTIFICATES.items() if self.run.family in certificate.threat_models)
+        return tuple(
+            name for name, certificate in CERTIFICATES.items() if self.measure.family in certificate.threat_models
+        )
 
     def objection(self, certificate: str) -> str | None:
         """Return why one of `certificates` does not hold at the run's σ, or None where it does."""
@@ -95,8 +90,8 @@ class RunVotes:
             )
         if name not in self.certificates:
             raise UsageError(
-                f"{name} does not hold for the {self.run.family} noise of {self.name}: it needs {theorem.condition}; "
-                f"choose from {choices}"
+                f"{name} does not hold for the {self.measure.family} noise of {self.name}: it needs "
+                f"{theorem.condition}; choose from {choices}"
             )
         if (objection := self.objection(name)) is not None:
             raise UsageError(f"{self.name}: {objection}")
@@ -113,6 +108,34 @@ class RunVotes:
                 f"--n {request.n} certifies no image at --alpha {alpha:g}: the smallest n that can is {smallest}"
             )
         return request
+
+
+@dataclass(frozen=True, eq=False)
+class RunVotes(CertifiedVotes):
+    """The votes of a sealed run. Create it with `run_votes` or `open_run_votes`."""
+
+    run: RunRecord
+    declared: CurveRequest
+    """The curve that the run's specification declares."""
+
+    prefixes: tuple[int, ...]
+    """The values of n at which votes are stored, ascending."""
+
+    read_blocks: Callable[[int], Iterable[ImageColumns]]
+    """Reads the images with their encoded votes, so many at a time."""
+
+    decoded_blocks: tuple[DecodedVotes, ...] | None = None
+    """All votes in memory; None where they are read at each computation."""
+
+    @property
+    def measure(self) -> MeasureSpec:
+        """The smoothing measure of the run."""
+        return self.run.spec.measure
+
+    @property
+    def name(self) -> str:
+        """How messages name the run."""
+        return f"run {self.run.fingerprint[:12]}"
 
     def compute(
         self, request: CurveRequest, *, statement: str | None = None, caps: FetchCaps | None = None
