@@ -85,6 +85,8 @@ def test_every_example_is_a_command_line_that_parses(
     assert config
     (tmp_path / "sweep.toml").write_text(config[1])
     words = shlex.split(example, comments=True)
+    while words[1] == "--plugin":
+        del words[1:3]
     known = dict(commands())
     name = next(n for n in (" ".join(words[:3]), " ".join(words[:2])) if n in known)
     known[name].make_context(name, words[len(name.split()) :])
@@ -123,6 +125,15 @@ def test_every_page_is_reachable_from_the_readme() -> None:
             reached.add(page)
             pending += [target for target, _ in links(page) if target.suffix == ".md"]
     assert set(PAGES) == reached
+
+
+def test_every_document_that_the_code_names_exists() -> None:
+    sources = [ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "ray_cluster.yaml"]
+    for folder in ("rsbench", "dashboards", "migrations", "tests", "docs"):
+        sources += (ROOT / folder).rglob("*.py")
+    for source in sources:
+        for name in re.findall(r"\bdocs/[\w./-]+\.(?:md|py|png)", source.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists(), f"{source.relative_to(ROOT)} names {name}"
 
 
 def test_every_module_that_the_table_of_theory_names_exists() -> None:
