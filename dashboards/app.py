@@ -15,6 +15,7 @@ if (_ABOVE := str(Path(__file__).parents[1])) not in sys.path:
 
 from dashboards import curves_page, leaderboard_page, recertify_page
 from dashboards.filters import filters
+from rsbench.plugins import load_plugins
 from rsbench.report.numbers import plain_markdown
 from rsbench.report.runs import RsbenchError, location_name, open_report
 
@@ -57,6 +58,7 @@ def main() -> None:
     st.title(heading, anchor=False)
     st.markdown(introduction)
     try:
+        load_plugins()
         report = open_report(location, exploratory=True)
         if not report.sealed and not report.reported:
             name = plain_markdown(location_name(location))

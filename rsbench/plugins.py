@@ -165,6 +165,12 @@ def import_object(reference: str, noun: str) -> Any:
     return value
 
 
+def loaded_modules() -> tuple[str, ...]:
+    """The names of the modules that `loaded_sources` describes."""
+    with _lock:
+        return tuple(_loaded)
+
+
 def loaded_sources() -> dict[str, str]:
     """A digest of the source code of every plugin, and of every module that `import_object` imported, by module."""
     with _lock:

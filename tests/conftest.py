@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.foreign_filesystem",
     "tests.fixtures.commands",
     "tests.fixtures.photographs",
+    "tests.fixtures.plugins",
     "tests.fixtures.ray_nodes",
     "tests.fixtures.trained",
 ]

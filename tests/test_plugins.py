@@ -3,12 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from rsbench import plugins
 from rsbench.cli.main import run
 from rsbench.errors import UsageError
 from rsbench.plugins import (
@@ -19,8 +17,7 @@ from rsbench.plugins import (
     loaded_sources,
     request_plugins,
 )
-
-WritePlugin = Callable[[str, str], Path]
+from tests.fixtures.plugins import WritePlugin
 
 
 @pytest.fixture
@@ -32,26 +29,6 @@ def fruits() -> Registry[int]:
             raise ValueError(f"{value} is not below 100")
 
     return Registry("fruit", int, {"apple": 1, "pear": 2}, check=check)
-
-
-@pytest.fixture
-def write_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WritePlugin]:
-    """Writes a module that this process can import; all that a test loads is forgotten after it."""
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv(plugins.ENVIRONMENT_VARIABLE, "")
-    monkeypatch.setattr(plugins, "_loaded", {})
-    monkeypatch.setattr(plugins, "_failed", {})
-
-    def write(name: str, source: str) -> Path:
-        file = tmp_path / f"{name}.py"
-        file.write_text(source)
-        return file
-
-    before = set(sys.modules)
-    yield write
-    for name in set(sys.modules) - before:
-        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
 
 
 def test_a_registry_is_a_mapping_in_the_order_of_registration(fruits: Registry[int]) -> None:

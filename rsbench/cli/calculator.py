@@ -1,8 +1,8 @@
-"""What `rsbench radius` computes: a question as it was typed, and its answer."""
+"""The computation behind `rsbench radius`: from options as they were typed to a radius."""
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 
 from rsbench.cli import options as o
 from rsbench.errors import UsageError
+from rsbench.families import FAMILIES
 from rsbench.records import IntArray
-from rsbench.specs import PROCEDURES
+from rsbench.specs import PROCEDURES, MeasureSpec, Procedure, deterministic_levels
 from rsbench.theory.certificate import Certificate, ImageFacts, SampledCertificate, check_q, check_votes
-from rsbench.theory.deterministic_l1 import deterministic_l1_steps
+from rsbench.theory.deterministic_l1 import DeterministicL1, deterministic_l1_steps
 from rsbench.theory.gaussian_l2 import linf_radius
 from rsbench.theory.probability_bounds import ProbabilityBounds, bounds_of_votes
 from rsbench.theory.rounding import floor_quotient, floor_to_float
@@ -24,152 +25,321 @@ _NUMBER = re.compile(r"[+-]?(\d{1,40}/\d{1,40}|(\d{1,40}(\.\d{0,400})?|\.\d{1,40
 
 
 @dataclass(frozen=True)
-class Question:
-    """The options as they were typed, None where they were not."""
+class RadiusRequest:
+    """The options of `rsbench radius` as they were typed; None where an option was left out."""
 
-    votes: str | None
-    selected: int | None
-    n: int | None
-    classes: int | None
-    alpha: str | None
-    procedure: str | None
-    pa: str | None
-    pb: str | None
-    sigma: str | None
-    half_width: str | None
-    dim: int | None
-    image: Path | None
-    caps: str | None
-    q: int | None
-    measure: str | None
+    votes: str | None = None
+    """Votes of every class, between commas."""
+
+    selected: int | None = None
+    """The class that other votes selected."""
+
+    n: int | None = None
+    """What the votes must sum to."""
+
+    classes: int | None = None
+    """How many classes must have votes."""
+
+    alpha: str | None = None
+    """Failure probability."""
+
+    procedure: str | None = None
+    """How votes become bounds."""
+
+    pa: str | None = None
+    """Lower bound on the probability of the class, instead of votes."""
+
+    pb: str | None = None
+    """Upper bound on the probability of the runner-up."""
+
+    sigma: str | None = None
+    """Standard deviation of the noise."""
+
+    half_width: str | None = None
+    """λ of uniform or splitting noise, instead of `sigma`."""
+
+    dim: int | None = None
+    """Number of values of an image."""
+
+    image: Path | None = None
+    """An image file."""
+
+    caps: str | None = None
+    """max(x, 1−x) of every pixel between commas, instead of an image."""
+
+    q: int | None = None
+    """Quantisation steps."""
+
+    measure: str | None = None
+    """Name of the family of smoothing measures."""
+
+    def given(self) -> list[str]:
+        """The names of the options that were given."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came out. `radius` is None on abstention; `notes` says what was taken for granted."""
+class RadiusResult:
+    """What a certificate says, and what it was computed from."""
 
     radius: float | None
+    """None on abstention."""
+
     predicted: int | None
+    """The class; None on abstention, or when probabilities were given instead of votes."""
+
     bounds: dict[str, Any] | None
+    """Bounds on the probabilities and where they come from; None for a certificate that does not use any."""
+
     facts: dict[str, Any]
-    notes: tuple[str, ...] = ()
+    """Other numbers that the radius depends on or that follow from it, by name."""
+
+    assumptions: tuple[str, ...] = ()
+    """What the caller did not say and is assumed."""
 
 
-def calculate(certificate: Certificate, question: Question) -> Answer:
-    """The certificate's answer. Raises UsageError or ValueError, in one line, when the question has none."""
-    if question.measure is not None:
-        certificate.check_measure(question.measure)
+_OF_VOTES = ("selected", "n", "classes", "alpha", "procedure")
+
+
+def accepted_options(certificate: Certificate) -> tuple[str, ...]:
+    """The fields of a request that have a meaning for a certificate."""
     if isinstance(certificate, SampledCertificate):
-        return _from_samples(certificate, question)
-    return _from_every_base(question)
+        accepted = ["votes", *_OF_VOTES, "pa", "pb", "sigma", "measure"]
+        if certificate.scale == "half_width":
+            accepted.append("half_width")
+    elif _is_exact(certificate):
+        accepted = ["votes", "n", "classes", "sigma", "q", "measure"]
+    else:
+        accepted = ["votes", *_OF_VOTES, "sigma", "measure"]
+    if certificate.uses_dims or "l2" in certificate.norms:
+        accepted.append("dim")
+    if certificate.looks_at_images:
+        accepted += ["image", "caps", *([] if "q" in accepted else ["q"])]
+    return tuple(accepted)
+
+
+def check_options(certificate: Certificate, request: RadiusRequest) -> None:
+    """Raise UsageError for an option that has no meaning for the certificate, or that contradicts another one."""
+    given, accepted = request.given(), accepted_options(certificate)
+    for name in given:
+        if name not in accepted:
+            raise UsageError(
+                f"{certificate.name} takes no {flag(name)}: it takes {', '.join(flag(option) for option in accepted)}"
+            )
+        if name in _OF_VOTES and "votes" not in given:
+            raise UsageError(f"{flag(name)} belongs to --votes, and there are none")
+    for first, second in (("votes", "pa"), ("votes", "pb"), ("sigma", "half_width"), ("image", "caps")):
+        if first in given and second in given:
+            raise UsageError(f"{flag(first)} and {flag(second)} exclude each other")
+    if "caps" in given and "q" in given:
+        raise UsageError("--q belongs to --image: caps are not quantised")
+
+
+def flag(name: str) -> str:
+    """The option on the command line of a field of a request."""
+    return "--bounds" if name == "procedure" else f"--{name.replace('_', '-')}"
+
+
+def calculate(certificate: Certificate, request: RadiusRequest) -> RadiusResult:
+    """Apply a certificate. Raises UsageError or ValueError, in one line, when an option is missing or invalid."""
+    check_options(certificate, request)
+    if request.measure is not None:
+        certificate.check_measure(request.measure)
+    if isinstance(certificate, SampledCertificate):
+        return _from_bounds(certificate, request)
+    if isinstance(certificate, DeterministicL1):
+        return _from_splits(request)
+    return _from_votes(certificate, request)
 
 
 def json_number(value: float | None) -> float | str | None:
-    """JSON has no infinity."""
+    """The value, or "inf" for infinity, which JSON does not have."""
     return "inf" if value == math.inf else value
 
 
-def _from_samples(certificate: SampledCertificate, question: Question) -> Answer:
-    if question.votes is not None:
-        predicted, bounds, facts = _bounds_of_votes(question, question.votes)
-        notes = () if question.selected is not None else (_same_votes_note(question, predicted),)
-    elif question.pa is not None:
-        upper = None if question.pb is None else _number("--pb", question.pb)
-        bounds = ProbabilityBounds.exact(_number("--pa", question.pa), upper)
-        predicted, facts, notes = None, {}, ()
+def _is_exact(certificate: Certificate) -> bool:
+    """Whether every smoothing measure that the theorem covers is evaluated without sampling."""
+    families = [FAMILIES.get(name) for name in certificate.threat_models]
+    return all(family is not None and family.is_enumerated for family in families)
+
+
+def _from_bounds(certificate: SampledCertificate, request: RadiusRequest) -> RadiusResult:
+    """The radius of a certificate that is a formula of bounds on the class probabilities."""
+    facts: dict[str, Any] = {}
+    assumptions: tuple[str, ...] = ()
+    predicted: int | None = None
+    source = "given"
+    if request.votes is not None:
+        votes_NK = _votes(request, request.votes)
+        predicted, alpha, source = _selected_class(request, votes_NK), _alpha(request), _procedure(request)
+        bounds, _ = bounds_of_votes(np.array([predicted]), votes_NK, alpha, _procedure(request))
+        facts = {"n": int(votes_NK.sum()), "failure_probability": alpha, "selected": predicted}
+        assumptions = _assumptions(request, predicted)
+    elif request.pa is not None:
+        upper = None if request.pb is None else _number("--pb", request.pb)
+        bounds = ProbabilityBounds.exact(_number("--pa", request.pa), upper)
     else:
         raise UsageError(f"{certificate.name} needs --votes and --alpha, or --pa")
-    scale = _scale(certificate, question)
-    found = float(certificate.radius(bounds, scale, _images(question))[0])
-    told = {
-        "procedure": "given" if question.votes is None else question.procedure or PROCEDURES[0],
-        "pa": float(bounds.lower_N[0]),
-        "pb": float(bounds.upper_N[0]),
-    }
+    scale = _scale(certificate, request)
+    radius = float(certificate.radius(bounds, scale, _image_facts(request))[0])
+    shown = {"procedure": source, "pa": float(bounds.lower_N[0]), "pb": float(bounds.upper_N[0])}
     facts[certificate.scale] = scale
     if bounds.gap_N[0] <= 0.0:
-        return Answer(None, None, told, facts, notes)
-    if question.dim is not None and "l2" in certificate.norms:
-        facts["linf_radius"] = json_number(linf_radius(found, question.dim))
-    return Answer(found, predicted, told, facts, notes)
+        return RadiusResult(None, None, shown, facts, assumptions)
+    return RadiusResult(radius, predicted, shown, facts | _linf(certificate, request, radius), assumptions)
 
 
-def _same_votes_note(question: Question, predicted: int) -> str:
-    """Class and bound from the same votes: at α/2 that is sound for a majority of all votes, and for nothing else."""
-    otherwise = "no certificate" if question.procedure == "top-two" else "one at twice this alpha"
-    return f"other votes than these selected class {predicted}; if these did, this is {otherwise}"
+def _from_splits(request: RadiusRequest) -> RadiusResult:
+    """The radius of deterministic splitting, also in the steps of 1/q in which it is computed."""
+    votes_NK, q = _votes_of_all_splits("dssn", request)
+    predicted_N, steps_N = deterministic_l1_steps(votes_NK)
+    facts = {"n": int(votes_NK.sum()), "q": q, "steps": int(steps_N[0])}
+    return RadiusResult(float(floor_quotient(steps_N, q)[0]), int(predicted_N[0]), None, facts)
 
 
-def _bounds_of_votes(question: Question, text: str) -> tuple[int, ProbabilityBounds, dict[str, Any]]:
-    votes_NK = _votes(question, text)
-    if question.alpha is None:
+def _from_votes(certificate: Certificate, request: RadiusRequest) -> RadiusResult:
+    """The radius of a certificate that works from the votes themselves."""
+    exact = _is_exact(certificate)
+    if exact:
+        votes_NK, _ = _votes_of_all_splits(certificate.name, request)
+    elif request.votes is None:
+        raise UsageError(f"{certificate.name} needs --votes, --alpha and --sigma")
+    else:
+        votes_NK = _votes(request, request.votes)
+    n, selected = int(votes_NK.sum()), _selected_class(request, votes_NK)
+    selection_NK = np.zeros_like(votes_NK)
+    facts: dict[str, Any] = {"n": n}
+    alpha: float | None = None
+    if exact:
+        measure = _enumerated_measure(certificate, request, n)
+        facts["q"] = request.q
+    else:
+        alpha = _alpha(request)
+        selection_NK[0, selected] = 1
+        family = request.measure or next(iter(certificate.threat_models))
+        measure = MeasureSpec(family=family, sigma=_sigma(certificate, request))
+        facts |= {"failure_probability": alpha, "selected": selected, "sigma": measure.sigma}
+    verdicts = certificate.certify(
+        selection_NK,
+        votes_NK,
+        measure,
+        failure_probability=alpha,
+        procedure=_procedure(request),
+        images=_image_facts(request),
+    )
+    assumptions = () if exact else _assumptions(request, selected)
+    if verdicts.abstained_N[0]:
+        return RadiusResult(None, None, None, facts, assumptions)
+    radius = float(verdicts.radius_N[0])
+    facts |= _linf(certificate, request, radius)
+    return RadiusResult(radius, int(verdicts.predicted_N[0]), None, facts, assumptions)
+
+
+def _votes_of_all_splits(name: str, request: RadiusRequest) -> tuple[IntArray, int]:
+    """The votes and q. Raises UsageError when --sigma means another number of splits than there are votes."""
+    if request.votes is None or request.q is None:
+        raise UsageError(f"{name} needs the --votes of all its splits, and --q")
+    check_q(request.q)
+    votes_NK = _votes(request, request.votes)
+    if request.sigma is not None:
+        splits = deterministic_levels(float(_number("--sigma", request.sigma)), request.q)
+        if splits != votes_NK.sum():
+            raise UsageError(
+                f"--sigma {request.sigma} and --q {request.q} make {splits} splits, not {votes_NK.sum()} votes"
+            )
+    return votes_NK, request.q
+
+
+def _enumerated_measure(certificate: Certificate, request: RadiusRequest, n: int) -> MeasureSpec:
+    """The measure with n splits."""
+    if n < 2:
+        raise UsageError(f"--votes {request.votes}: {certificate.name} needs the votes of at least 2 splits")
+    assert request.q is not None  # noqa: S101 - `_votes_of_all_splits` refuses a request without it
+    family = request.measure or next(iter(certificate.threat_models))
+    # Splits lie 1/q apart over twice the half-width.
+    sigma = n / (2.0 * math.sqrt(3.0) * request.q)
+    return MeasureSpec(family=family, sigma=sigma, levels=n, offsets_seed=0)
+
+
+def _linf(certificate: Certificate, request: RadiusRequest, radius: float) -> dict[str, Any]:
+    """The l∞ radius that follows from an l2 radius, where the number of values is given."""
+    if request.dim is None or "l2" not in certificate.norms:
+        return {}
+    return {"linf_radius": json_number(linf_radius(radius, request.dim))}
+
+
+def _assumptions(request: RadiusRequest, predicted: int) -> tuple[str, ...]:
+    """What is assumed where the selected class is not given.
+
+    If the same votes select and certify, α/2 is sound for the majority of all votes, and nothing else is.
+    """
+    if request.selected is not None:
+        return ()
+    otherwise = "no certificate" if request.procedure == "top-two" else "a certificate at twice this alpha"
+    return (f"other votes than these selected class {predicted}; if these votes did, this is {otherwise}",)
+
+
+def _alpha(request: RadiusRequest) -> float:
+    if request.alpha is None:
         raise UsageError("--votes needs --alpha, such as --alpha 0.001")
-    alpha = float(_number("--alpha", question.alpha))
-    predicted = int(votes_NK[0].argmax()) if question.selected is None else question.selected
-    if not 0 <= predicted < votes_NK.shape[1]:
-        raise UsageError(f"--selected {predicted}: the votes are of the classes 0 to {votes_NK.shape[1] - 1}")
-    procedure = PROCEDURES[0] if question.procedure is None else o.choice("--bounds", question.procedure, PROCEDURES)
-    bounds, _ = bounds_of_votes(np.array([predicted]), votes_NK, alpha, procedure)
-    return predicted, bounds, {"n": int(votes_NK.sum()), "failure_probability": alpha, "selected": predicted}
+    return float(_number("--alpha", request.alpha))
 
 
-def _votes(question: Question, text: str) -> IntArray:
+def _procedure(request: RadiusRequest) -> Procedure:
+    return PROCEDURES[0] if request.procedure is None else o.choice("--bounds", request.procedure, PROCEDURES)
+
+
+def _selected_class(request: RadiusRequest, votes_NK: IntArray) -> int:
+    selected = int(votes_NK[0].argmax()) if request.selected is None else request.selected
+    if not 0 <= selected < votes_NK.shape[1]:
+        raise UsageError(f"--selected {selected}: the votes are of the classes 0 to {votes_NK.shape[1] - 1}")
+    return selected
+
+
+def _votes(request: RadiusRequest, text: str) -> IntArray:
     words = [word.strip() for word in text.split(",")]
     for word in words:
         if not re.fullmatch(r"-?\d{1,18}", word):
-            raise UsageError(f"--votes {text}: {word!r} is no whole number of votes")
+            raise UsageError(f"--votes {text}: {word!r} is not a whole number of votes: give numbers such as 950,30,20")
     votes_NK = np.array([[int(word) for word in words]], dtype=np.int64)
-    check_votes(votes_NK, n=question.n, classes=question.classes)
+    check_votes(votes_NK, n=request.n, classes=request.classes)
     return votes_NK
 
 
-def _scale(certificate: SampledCertificate, question: Question) -> float:
-    if question.half_width is not None:
-        return floor_to_float(_number("--half-width", question.half_width))
-    if question.sigma is None:
-        other = " or --half-width" if certificate.scale == "half_width" else ""
-        raise UsageError(f"{certificate.name} needs --sigma{other}")
-    # The very float that a run with this sigma has, so that its radii are found again bit by bit.
-    sigma = float(_number("--sigma", question.sigma))
+def _scale(certificate: SampledCertificate, request: RadiusRequest) -> float:
+    if request.half_width is not None:
+        return floor_to_float(_number("--half-width", request.half_width))
+    sigma = _sigma(certificate, request)
     return sigma if certificate.scale == "sigma" else math.sqrt(3.0) * sigma
 
 
-def _images(question: Question) -> ImageFacts:
-    if question.image is not None:
-        # Pillow takes a while to import, and few ask for it.
+def _sigma(certificate: Certificate, request: RadiusRequest) -> float:
+    """The very float that a run with this σ has, so that the radius is that of the run to the last bit."""
+    if request.sigma is None:
+        alternative = " or --half-width" if "half_width" in accepted_options(certificate) else ""
+        raise UsageError(f"{certificate.name} needs --sigma{alternative}")
+    return float(_number("--sigma", request.sigma))
+
+
+def _image_facts(request: RadiusRequest) -> ImageFacts:
+    caps_ND = None
+    if request.image is not None:
+        # Pillow takes a while to import.
         from rsbench.data.caps import caps_of_file
 
-        return ImageFacts(caps_ND=caps_of_file(question.image, check_q(question.q or 255))[None, :])
-    if question.caps is not None:
-        caps_D = [float(_number("--caps", word)) for word in question.caps.split(",")]
-        return ImageFacts(caps_ND=np.array([caps_D]))
-    return ImageFacts(dims=question.dim)
+        caps_ND = caps_of_file(request.image, check_q(request.q or 255))[None, :]
+    elif request.caps is not None:
+        caps_ND = np.array([[float(_number("--caps", word)) for word in request.caps.split(",")]])
+    return ImageFacts(q=request.q, dims=request.dim, caps_ND=caps_ND)
 
 
-def _from_every_base(question: Question) -> Answer:
-    if question.votes is None or question.q is None:
-        raise UsageError("dssn needs the --votes of all its bases, and --q")
-    check_q(question.q)
-    votes_NK = _votes(question, question.votes)
-    levels = int(votes_NK.sum())
-    if question.sigma is not None:
-        from rsbench.specs import deterministic_levels
-
-        expected = deterministic_levels(float(_number("--sigma", question.sigma)), question.q)
-        if expected != levels:
-            raise UsageError(f"--sigma {question.sigma} and --q {question.q} make {expected} bases, not {levels} votes")
-    top_N, steps_N = deterministic_l1_steps(votes_NK)
-    radius = float(floor_quotient(steps_N, question.q)[0])
-    return Answer(radius, int(top_N[0]), None, {"n": levels, "q": question.q, "steps": int(steps_N[0])})
-
-
-def _number(flag: str, text: str) -> Fraction:
-    """The exact value of a decimal or a fraction. Raises UsageError when the text is none."""
+def _number(option: str, text: str) -> Fraction:
+    """The exact value of a decimal or a fraction. Raises UsageError for any other text."""
     if not _NUMBER.fullmatch(text.strip()):
-        raise UsageError(f"{flag} {text}: give a decimal number or a fraction, such as 0.95 or 19/20")
+        raise UsageError(f"{option} {text}: give a decimal number or a fraction, such as 0.95 or 19/20")
     try:
         value = Fraction(text.strip())
         float(value)
     except (ZeroDivisionError, OverflowError) as error:
-        raise UsageError(f"{flag} {text}: too large for a number") from error
+        raise UsageError(f"{option} {text}: too large for a number") from error
     return value

@@ -7,6 +7,7 @@ from ray.actor import ActorHandle
 
 from rsbench.certification.voting import CertificationWork, ChunkVoter
 from rsbench.data.dataset import Pixels
+from rsbench.plugins import load_same_sources
 from rsbench.records import Chunk, ChunkVotes
 
 
@@ -19,8 +20,12 @@ class VotingActor:
 
     # The only call that Ray may repeat: it returns once an actor that died has been restarted.
     @ray.method(max_task_retries=-1)
-    def ready(self) -> None:
-        """Return as soon as the actor runs."""
+    def ready(self, sources: dict[str, str]) -> None:
+        """Import the plugins of the driver, whose `loaded_sources` these are, and return.
+
+        Raises UsageError when this node lacks one of them or has other code in it.
+        """
+        load_same_sources(sources)
 
     def count(
         self,

@@ -21,6 +21,7 @@ from rsbench.cluster.actor import VotingActor, start_actor
 from rsbench.cluster.session import describe_resources, ray_session
 from rsbench.data.dataset import Pixels
 from rsbench.errors import IncompleteError, RsbenchError, first_line
+from rsbench.plugins import loaded_sources
 from rsbench.records import Chunk, ChunkVotes
 from rsbench.specs import CertificationSpec
 
@@ -139,6 +140,7 @@ class _ActorPool:
         self._running: set[int] = set()
         self._starting: dict[ray.ObjectRef[None], int] = {}
         self._failed_starts: Counter[int] = Counter()
+        self._sources = loaded_sources()
         for number in range(len(actors)):
             self._await_start(number)
 
@@ -216,14 +218,19 @@ class _ActorPool:
         return ended_in_flight
 
     def _await_start(self, number: int) -> None:
-        self._starting[self._actors[number].ready.remote()] = number
+        self._starting[self._actors[number].ready.remote(self._sources)] = number
 
     def _finish_start(self, ref: "ray.ObjectRef[None]") -> None:
-        """Mark an actor as running, or try again. Raises IncompleteError after three failures."""
+        """Mark an actor as running, or try again.
+
+        Raises IncompleteError after three failures, and UsageError at once if its node has other plugins.
+        """
         number = self._starting.pop(ref)
         try:
             ray.get(ref)
         except RayError as error:
+            if isinstance(error, RayTaskError) and isinstance(error.cause, RsbenchError):
+                raise error.cause from error
             self._failed_starts[number] += 1
             if self._failed_starts[number] >= _MAX_ATTEMPTS:
                 raise IncompleteError(

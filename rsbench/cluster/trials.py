@@ -25,6 +25,7 @@ from rsbench.errors import IncompleteError, RsbenchError, first_line
 from rsbench.methods import training_name
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.device import describe_device
+from rsbench.plugins import load_same_sources, loaded_sources
 from rsbench.records import EpochRecord
 from rsbench.specs import TrainingSpec
 from rsbench.training.batch import TrainingData
@@ -72,7 +73,9 @@ def train_trials(
     try:
         with ray_session(workers), redirect_stdout(sys.stderr):
             tune.Tuner(
-                tune.with_resources(tune.with_parameters(_run_trial, data=data, device=device), resources),
+                tune.with_resources(
+                    tune.with_parameters(_run_trial, data=data, device=device, sources=loaded_sources()), resources
+                ),
                 param_space={"spec": tune.grid_search([spec.canonical_json() for spec in specs])},
                 tune_config=tune.TuneConfig(max_concurrent_trials=max(1, workers), reuse_actors=True),
                 run_config=tune.RunConfig(
@@ -93,8 +96,12 @@ def train_trials(
         )
 
 
-def _run_trial(config: dict[str, Any], data: TrainingData, device: str) -> None:
-    """Train one trial in a worker. The last report to Tune carries the checkpoint and the epochs."""
+def _run_trial(config: dict[str, Any], data: TrainingData, device: str, sources: dict[str, str]) -> None:
+    """Train one trial in a worker. The last report to Tune carries the checkpoint and the epochs.
+
+    sources: the plugins of the driver, see `rsbench.plugins.loaded_sources`.
+    """
+    load_same_sources(sources)
     spec = TrainingSpec.from_json(config["spec"])
     epochs: list[EpochRecord] = []
 

@@ -6,24 +6,31 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from rsbench.plugins import loaded_modules, loaded_sources
 from rsbench.records import Provenance
 from rsbench.version import installed_version
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "ray", "pillow", "scikit-learn")
 
 
-@cache
 def provenance(device: str) -> Provenance:
-    """Provenance of what is computed on `device` (its model, as the worker tells it) by this version.
+    """Provenance of what this version of rsbench, with the plugins that are loaded, computes on a device.
 
-    The git fields are None when rsbench runs from no checkout of itself.
+    device: its model, as the worker reports it.
+    The git fields are None when rsbench does not run from a checkout of itself.
     """
+    return _provenance(device, loaded_modules())
+
+
+@cache
+def _provenance(device: str, _plugins: tuple[str, ...]) -> Provenance:
     revision, dirty = _git_state()
+    plugins = {f"plugin {name}": digest[:12] for name, digest in loaded_sources().items()}
     return Provenance(
         rsbench_version=installed_version(),
         git_revision=revision,
         git_dirty=dirty,
-        versions={"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        versions={"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}, **plugins},
         device=device,
         platform=platform.platform(),
     )

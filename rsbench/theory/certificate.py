@@ -148,6 +148,9 @@ class Certificate(ABC):
     source: ClassVar[str]
     """Paper and theorem."""
 
+    uses_dims: ClassVar[bool] = False
+    """Whether the radius depends on `ImageFacts.dims`."""
+
     looks_at_images: ClassVar[bool] = False
     """Whether the radius depends on the pixels, so that `ImageFacts.caps_ND` is needed."""
 

@@ -68,6 +68,7 @@ class BoxL1(SampledCertificate):
     condition = "noise independent across coordinates"
     source = "Voracek & Hein 2023, proposition 2.5, inverted exactly"
     scale = "half_width"
+    uses_dims = True
 
     def _radius(self, bounds: ProbabilityBounds, scale: float, images: ImageFacts) -> FloatArray:
         return box_l1_radius(bounds.gap_N, scale, images.dims)

@@ -61,7 +61,7 @@ class StubActor:
         self._counts_NRK[:, 1:] = self._counts_NRK[:, 1:].cumsum(axis=1)
         self._spec: CertificationSpec | None = None
 
-    def ready(self) -> None:
+    def ready(self, _sources: dict[str, str]) -> None:
         pass
 
     def count(
@@ -83,7 +83,7 @@ def stub_actors(workers: int, device: str) -> Iterator[CountChunks]:
     """The real scheduler over as many handles as workers."""
     remote: Any = ray.remote(num_cpus=0)(StubActor)
     hosts = [remote.remote() for _ in range(PROCESSES)]
-    ray.get([host.ready.remote() for host in hosts])
+    ray.get([host.ready.remote({}) for host in hosts])
     handles = cycle(hosts)
     with vote_counting(workers, device, start=lambda _: cast(ActorHandle[VotingActor], next(handles))) as count:
         yield count

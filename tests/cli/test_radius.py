@@ -129,7 +129,7 @@ def test_without_a_selected_class_the_answer_says_what_it_takes_for_granted(capf
     found = answer("lee --votes 950,30,20 --alpha 0.001 --sigma 1", capfd)
     assert found["predicted"] == 0
     assert found["assumed"] == [
-        "other votes than these selected class 0; if these did, this is one at twice this alpha"
+        "other votes than these selected class 0; if these votes did, this is a certificate at twice this alpha"
     ]
 
 
@@ -202,13 +202,13 @@ VOTES = "--votes 950,30,20 --alpha 0.001 --sigma 1"
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "no certificate: choose from cohen, lecuyer, li, lee, box-log, box, box-image, dssn"),
+        ("", "no certificate is named: choose from cohen, lecuyer, li, lee, box-log, box, box-image, dssn"),
         ("cohn", "unknown certificate 'cohn': choose from cohen,"),
         ("cohen", "cohen needs --votes and --alpha, or --pa"),
         ("cohen --pa 0.9", "cohen needs --sigma"),
         ("lee --pa 0.9", "lee needs --sigma or --half-width"),
         ("lee --votes 9,1 --sigma 1", "--votes needs --alpha"),
-        ("lee --votes 9,x --alpha 0.1 --sigma 1", "--votes 9,x: 'x' is no whole number of votes"),
+        ("lee --votes 9,x --alpha 0.1 --sigma 1", "--votes 9,x: 'x' is not a whole number of votes"),
         ("lee --votes 9,-1 --alpha 0.1 --sigma 1", "votes must not be negative, got -1"),
         ("lee --votes 9 --alpha 0.1 --sigma 1", "at least two classes, got 1"),
         ("lee --votes 0,0 --alpha 0.1 --sigma 1", "every image needs the same number of votes"),
@@ -243,9 +243,9 @@ VOTES = "--votes 950,30,20 --alpha 0.001 --sigma 1"
         ("box-image --pa 0.9 --sigma 1 --caps 1 --image a.png", "--image and --caps exclude each other"),
         ("box-image --pa 0.9 --sigma 1 --caps 1 --q 255", "--q belongs to --image"),
         ("box-image --pa 0.9 --sigma 1 --image missing.png", "missing.png cannot be read as a picture"),
-        ("dssn --votes 10,0", "dssn needs the --votes of all its bases, and --q"),
+        ("dssn --votes 10,0", "dssn needs the --votes of all its splits, and --q"),
         ("dssn --votes 10,0 --q 0", "q, the number of quantisation steps, must lie in 1..65535, got 0"),
-        ("dssn --votes 10,0 --q 255 --sigma 0.25", "--sigma 0.25 and --q 255 make 220 bases, not 10 votes"),
+        ("dssn --votes 10,0 --q 255 --sigma 0.25", "--sigma 0.25 and --q 255 make 220 splits, not 10 votes"),
         ("dssn --votes 10,0 --q 255 --alpha 0.1", "dssn takes no --alpha"),
         ("dssn --votes 10,0 --q 4 --measure uniform", "dssn does not hold for uniform smoothing: Levine & Feizi 2021"),
         ("box --pa 0.9 --sigma 1 --measure deterministic-splitting", "needs noise independent across coordinates"),
