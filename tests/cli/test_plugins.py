@@ -12,8 +12,8 @@ from rsbench.cli.main import run
 from rsbench.data.dataset import ImageDataset
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.store.store import Store
+from tests.fixtures.commands import refused
 from tests.fixtures.plugins import WritePlugin
-from tests.fixtures.refusals import refused
 from tests.fixtures.trained import store_with
 
 PLUGIN = """
@@ -160,5 +160,22 @@ def test_a_worker_with_other_code_is_refused(
     """The driver says that it uses a module which its nodes do not have, or have in another version."""
     store_with(home, digits, trained["uniform"]).close()
     monkeypatch.setattr("rsbench.cluster.scheduler.loaded_sources", lambda: sources)
-    assert run("certify --dataset digits --method uniform --images first:40 --n 100 --workers 1".split()) == 2
+    assert (
+        run(
+            [
+                "certify",
+                "--dataset",
+                "digits",
+                "--method",
+                "uniform",
+                "--images",
+                "first:40",
+                "--n",
+                "100",
+                "--workers",
+                "1",
+            ]
+        )
+        == 2
+    )
     assert message in capfd.readouterr().err.splitlines()[-1]
