@@ -1,39 +1,28 @@
 """`rsbench.certify`: certify images under a network, in one call. Shapes: N images, C×H×W an image, K classes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
-from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import numpy.typing as npt
-from torch import Tensor, nn
+from torch import nn
 
-from rsbench.api.arguments import (
-    checked_bounds,
-    checked_device,
-    keyword_errors,
-    labels_of,
-    pixels_of,
-)
+from rsbench.api.inputs import certification_inputs
+from rsbench.api.keywords import checked_bounds, keyword_errors
 from rsbench.api.result import Certification
 from rsbench.api.store import ResultStore
 from rsbench.certification.plan import spec_prefixes
-from rsbench.data.dataset import ImageDataset, unit_images
-from rsbench.data.in_memory import ArrayDataset
-from rsbench.errors import CheckpointError, UsageError
+from rsbench.data.dataset import ImageDataset
+from rsbench.errors import UsageError
 from rsbench.home import home
 from rsbench.jobs.certify import certify_without_store, run_certification
-from rsbench.jobs.checkpoints import CheckpointDescription, check_suits, load_registered, save_checkpoint
+from rsbench.jobs.checkpoints import save_checkpoint
 from rsbench.jobs.planning import CertifyOptions, PlannedRun, plan_run
 from rsbench.jobs.preflight import check_above_chance
 from rsbench.jobs.recertify import fetch_caps_of
 from rsbench.jobs.watcher import Watcher
-from rsbench.methods import METHODS
-from rsbench.models.checkpoint import BaseClassifier, Checkpoint, safetensors_header
-from rsbench.models.device import settings_restored
-from rsbench.models.module import ModuleClassifier, class_count, module_checkpoint, module_header, unwrapped
+from rsbench.models.device import settings_restored, usable_device
 from rsbench.plugins import load_plugins
 from rsbench.records import ImageColumns
 from rsbench.specs import MeasureSpec, Precision, Procedure, deterministic_levels
@@ -97,8 +86,7 @@ def certify(
     certificate
         Name of the certificate, see `rsbench.certificates.names()`; the one that suits the measure if it is left out.
     bounds
-        How alpha is spent, `one-versus-rest` or `top-two`; as the method does it, which is `one-versus-rest` but for
-        methods that are named otherwise, if it is left out.
+        How alpha is spent: `one-versus-rest`, which is the default, or `top-two`.
     seed
         Seed of the noise; the training seed of a checkpoint, else 0, if it is left out.
     architecture
@@ -159,35 +147,40 @@ def certify(
             images=subset,
             certificate=certificate,
             procedure=checked_bounds(bounds),
-            certify_sigma=None if measure is None else measure.sigma,
+            certify_sigma=getattr(measure, "sigma", None),
             n_select=n0,
             n_estimate=n,
             failure_probability=alpha,
             noise_seed=seed,
             batch_size=batch_size,
-            device=checked_device(device, precision),
+            device=usable_device(device, precision),
             noise_arithmetic=noise_arithmetic,
             precision=precision,
             channels_last=channels_last,
         )
+        if workers < 0:
+            raise UsageError(f"workers must be at least 0 (got {workers})")
         is_labelled = labels is not None or isinstance(images, ImageDataset)
         if store is not None and not is_labelled:
             raise UsageError("a store keeps labelled images only: give labels, or leave store out")
         # What is refused is refused before a database is made.
         with _reading(store) as known:
-            data, classifier = _subject(network, images, labels, measure, known, architecture, q=q, name=dataset)
-            plan = plan_run(classifier, _path_of(network, classifier), data, options)
+            inputs = certification_inputs(
+                network, images, labels, measure=measure, architecture=architecture, q=q, name=dataset, store=known
+            )
+            data = inputs.dataset
+            plan = plan_run(inputs.classifier, inputs.path, data, options)
             _check_measure(measure, plan, data, n)
             fingerprint = plan.spec.fingerprint()
             if is_labelled and not force and (known is None or known.find_run(fingerprint) is None):
-                check_above_chance(classifier, data, plan.spec.images)
+                check_above_chance(inputs.classifier, data, plan.spec.images)
         listener = progress or _Silence()
         if store is None:
             columns = certify_without_store(data, plan, workers=workers, watcher=listener)
         else:
             with _writing(store) as opened:
-                if isinstance(network, nn.Module) and isinstance(classifier, Checkpoint):
-                    save_checkpoint(classifier, home())
+                if inputs.unsaved is not None:
+                    save_checkpoint(inputs.unsaved, home())
                 run_certification(opened, data, [plan], workers=workers, watcher=listener)
                 columns = _stored_images(opened, fingerprint)
         spec = plan.spec
@@ -203,100 +196,6 @@ def certify(
             columns=columns,
             caps=fetch_caps_of(data),
         )
-
-
-def _subject(
-    network: nn.Module | str | PathLike[str],
-    images: npt.ArrayLike | ImageDataset,
-    labels: npt.ArrayLike | None,
-    measure: MeasureSpec | None,
-    store: Store | None,
-    architecture: str | None,
-    *,
-    q: int | None,
-    name: str,
-) -> tuple[ImageDataset, BaseClassifier]:
-    """Return the images and the base classifier."""
-    if isinstance(network, nn.Module):
-        module = unwrapped(network)
-        if measure is None:
-            raise UsageError(
-                "measure is missing: give the one that the network was trained for, as rsbench.gaussian(0.5)"
-            )
-        data = _dataset(images, labels, lambda x_NCHW: class_count(module, x_NCHW), q=q, name=name)
-        header = module_header(
-            module, data.info, architecture=architecture, method=_method_of(measure), measure=measure
-        )
-        if architecture is None:
-            return data, ModuleClassifier(module, header)
-        return data, module_checkpoint(module, header, unit_images(data.pixels([0]), data.info.q))
-    if architecture is not None:
-        raise UsageError("architecture belongs to a module, and a checkpoint names its own: leave it out")
-    checkpoint = _checkpoint(str(network), store)
-    header = checkpoint.header
-    data = _dataset(images, labels, lambda _: header.classes, q=q, name=name)
-    if isinstance(images, ImageDataset):
-        check_suits(checkpoint, data, CheckpointDescription())
-    elif data.info.shape != header.shape:
-        raise CheckpointError(
-            f"checkpoint {checkpoint.sha256[:12]} takes images of the shape {header.shape}, and these have the shape "
-            f"{data.info.shape}: give images such as it was trained for"
-        )
-    return data, checkpoint
-
-
-def _method_of(measure: MeasureSpec) -> str:
-    """Return the name of the method that trains on a measure; how a module was trained is not known."""
-    for method in METHODS.values():
-        if method.family == measure.family:
-            return method.training
-    raise UsageError(f"no method smooths with the measure {measure.family}: register one in rsbench.methods.METHODS")
-
-
-def _dataset(
-    images: npt.ArrayLike | ImageDataset,
-    labels: npt.ArrayLike | None,
-    class_count: Callable[[Tensor], int],
-    *,
-    q: int | None,
-    name: str,
-) -> ImageDataset:
-    """Return the images as a dataset. `class_count` finds the number of classes from the first images."""
-    if isinstance(images, ImageDataset):
-        if labels is not None or q is not None:
-            raise UsageError("labels and q are those of the dataset: leave them out, or give the images as an array")
-        classes = class_count(unit_images(images.pixels([0]), images.info.q))
-        if classes != images.info.classes:
-            raise UsageError(f"{images.info.name} has {images.info.classes} classes, and the network returns {classes}")
-        return images
-    pixels_NCHW, steps = pixels_of(images, q)
-    classes = class_count(unit_images(pixels_NCHW[:2], steps))
-    labels_N = np.full(len(pixels_NCHW), -1) if labels is None else labels_of(labels, len(pixels_NCHW), classes)
-    return ArrayDataset(name, test=(pixels_NCHW, labels_N), train=None, classes=classes, q=steps, architecture="mlp")
-
-
-def _checkpoint(name: str, store: Store | None) -> Checkpoint:
-    """Return a checkpoint that rsbench wrote. Raises CheckpointError when there is none, or it cannot be read."""
-    file = Path(name)
-    if file.is_file():
-        content = file.read_bytes()
-        if "rsbench" not in safetensors_header(content):
-            raise CheckpointError(
-                f"{name} was not written by rsbench: build the network, load its state dict, and give the module"
-            )
-        return Checkpoint.parse(content, name)
-    records = store.checkpoints(sha256_prefix=name) if store is not None and len(name) >= 4 else []
-    if len(records) != 1:
-        raise CheckpointError(f"network {name}: there is no such file, and {len(records)} stored checkpoints begin so")
-    return load_registered(records[0], home())
-
-
-def _path_of(network: nn.Module | str | PathLike[str], classifier: BaseClassifier) -> str:
-    """Return where the store is to look for the file of a checkpoint."""
-    if isinstance(network, nn.Module):
-        file = home() / "checkpoints" / f"{classifier.sha256}.safetensors"
-        return str(file.resolve()) if isinstance(classifier, Checkpoint) else classifier.header.architecture
-    return str(Path(network).resolve())
 
 
 def _check_measure(measure: MeasureSpec | None, plan: PlannedRun, data: ImageDataset, n: int | None) -> None:

@@ -3,7 +3,7 @@
 from os import PathLike
 from pathlib import Path
 
-from rsbench.api.arguments import keyword_errors
+from rsbench.api.keywords import keyword_errors
 from rsbench.data import registry
 from rsbench.data.dataset import ImageDataset
 from rsbench.plugins import load_plugins

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from rsbench.api.arguments import checked_bounds, keyword_errors
+from rsbench.api.keywords import checked_bounds, keyword_errors
 from rsbench.errors import UsageError
 from rsbench.recertification import (
     CertifiedVotes,

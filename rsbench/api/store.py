@@ -9,7 +9,7 @@ from typing import Self
 
 import pandas as pd
 
-from rsbench.api.arguments import checked_bounds, keyword_errors
+from rsbench.api.keywords import checked_bounds, keyword_errors
 from rsbench.api.result import Certification, image_frame, rows_of
 from rsbench.errors import UsageError
 from rsbench.home import default_database

@@ -239,11 +239,10 @@ class NetworkOptions:
             torch_compile=self.compile,
             **more,
         )
+        from rsbench.models.device import usable_device
+
         # Finding a GPU may take seconds, so that a mistake in another option is reported first.
-        device = usable_device(self.device)
-        if precision == "tf32" and device == "cpu":
-            raise UsageError("--precision tf32: only CUDA devices have TensorFloat-32: choose fp32, bf16 or fp16")
-        return replace(options, device=device)
+        return replace(options, device=usable_device(self.device, precision))
 
     def worker_count(self, device: Device) -> int:
         """How many workers to start on this kind of device."""
@@ -371,14 +370,3 @@ def default_workers(device: Device) -> int:
 
         return count_gpus()
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def usable_device(device: str | None) -> Device:
-    """The device of that name, or the default. Raises UsageError when this machine should have it and does not."""
-    from rsbench.models.device import default_device, prepare_device
-
-    chosen = choice("--device", device or default_device(), _DEVICES)
-    # The driver of a cluster needs no GPU; its workers check theirs.
-    if chosen == "cuda" and "RAY_ADDRESS" not in os.environ:
-        prepare_device(chosen)
-    return chosen

@@ -54,18 +54,22 @@ def record_checkpoint(store: Store, checkpoint: BaseClassifier, path: str, info:
     )
 
 
+def checkpoint_path(sha256: str, home: Path) -> Path:
+    """The file that `save_checkpoint` writes."""
+    return home / "checkpoints" / f"{sha256}.safetensors"
+
+
 def save_checkpoint(checkpoint: Checkpoint, home: Path) -> Path:
     """Write a checkpoint atomically to a file named after its sha256, and return the path."""
-    folder = home / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{checkpoint.sha256}.safetensors"
+    target = checkpoint_path(checkpoint.sha256, home)
+    target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, checkpoint.content)
     return target
 
 
 def find_checkpoint_file(sha256: str, recorded: str, home: Path) -> Path | None:
     """The file of a registered checkpoint: in `home`, or at the recorded path; None if it is at neither."""
-    for candidate in (home / "checkpoints" / f"{sha256}.safetensors", Path(recorded)):
+    for candidate in (checkpoint_path(sha256, home), Path(recorded)):
         if candidate.is_file():
             return candidate
     return None

@@ -10,6 +10,7 @@ from functools import cache
 import torch
 
 from rsbench.errors import UsageError
+from rsbench.specs import Device
 
 # Of glibc's malloc.h; the threshold is the largest that it takes.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -62,9 +63,28 @@ def _keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def default_device() -> str:
+def default_device() -> Device:
     """`cuda` where a usable CUDA device is, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def usable_device(name: str | None, precision: str) -> Device:
+    """Return the device of that name, or the default.
+
+    Raises UsageError when the name is unknown, this machine should have the device and does not, or the device does not
+    compute in that precision.
+    """
+    chosen = name or default_device()
+    if chosen == "cuda":
+        # The driver of a cluster needs no GPU; its workers check theirs.
+        if "RAY_ADDRESS" not in os.environ:
+            prepare_device(chosen)
+        return "cuda"
+    if chosen != "cpu":
+        raise UsageError(f"--device {chosen}: choose from cpu, cuda")
+    if precision == "tf32":
+        raise UsageError("--precision tf32: only CUDA devices have TensorFloat-32: choose fp32, bf16 or fp16")
+    return "cpu"
 
 
 def count_gpus() -> int:

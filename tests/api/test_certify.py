@@ -207,6 +207,9 @@ GAUSSIAN = rsbench.gaussian(0.5)
 SPLITTING_255 = rsbench.deterministic_splitting(0.5)
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("measure is missing", {"measure": None}, "give the one that the network was trained for"),
+    ("a number for a measure", {"measure": 0.5}, "measure must be one such as rsbench.gaussian"),
+    ("a function for a network", {"network": print}, "network must be a torch module or the path of a checkpoint"),
+    ("workers", {"workers": -1}, "workers must be at least 0"),
     ("flat images", {"images": np.zeros((5, 64), np.uint8)}, r"must be N×C×H×W.*\(5, 64\)"),
     ("no images", {"images": np.zeros((0, 1, 8, 8), np.uint8)}, "no length may be 0"),
     ("images of text", {"images": np.full((1, 1, 8, 8), "a")}, "whole numbers k of k/q, or floats"),
@@ -229,7 +232,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("alpha", {"alpha": 2.0}, "^alpha 2 is not a failure probability"),
     ("seed", {"seed": -1}, "^seed must lie between 0"),
     ("batch size", {"batch_size": 0}, "^batch_size must lie between 1"),
-    ("device", {"device": "tpu"}, "device 'tpu': choose cpu or cuda"),
+    ("device", {"device": "tpu"}, "^device tpu: choose from cpu, cuda"),
     ("precision", {"precision": "fp8"}, "precision: Input should be 'fp32'"),
     ("tf32 on a CPU", {"precision": "tf32"}, "precision tf32"),
     ("subset", {"subset": "first:50"}, "subset first:50.* 5 images"),
@@ -369,6 +372,9 @@ class TestStore:
             )
             assert list(store.runs().index) == [result.run]
             assert store.runs()["checkpoint"].iloc[0] == trained["ssn"].sha256
+        with Store.open_existing(str(home / "results.db")) as reopened:
+            [record] = reopened.checkpoints()
+            assert Path(record.path).is_file()
 
 
 @pytest.mark.slow
