@@ -20,8 +20,8 @@ from rsbench.jobs.certify import certify_without_store, run_certification
 from rsbench.jobs.checkpoints import save_checkpoint
 from rsbench.jobs.planning import CertifyOptions, PlannedRun, plan_run
 from rsbench.jobs.preflight import check_above_chance
+from rsbench.jobs.progress import ProgressListener
 from rsbench.jobs.recertify import fetch_caps_of
-from rsbench.jobs.watcher import Watcher
 from rsbench.models.device import settings_restored, usable_device
 from rsbench.plugins import load_plugins
 from rsbench.records import ImageColumns
@@ -56,7 +56,7 @@ def certify(
     workers: int = 0,
     store: ResultStore | str | PathLike[str] | None = None,
     force: bool = False,
-    progress: Watcher | None = None,
+    progress: ProgressListener | None = None,
 ) -> Certification:
     """Certify images under a network and return their classes, radii and votes.
 
@@ -176,12 +176,12 @@ def certify(
                 check_above_chance(inputs.classifier, data, plan.spec.images)
         listener = progress or _Silence()
         if store is None:
-            columns = certify_without_store(data, plan, workers=workers, watcher=listener)
+            columns = certify_without_store(data, plan, workers=workers, listener=listener)
         else:
             with _writing(store) as opened:
                 if inputs.unsaved is not None:
                     save_checkpoint(inputs.unsaved, home())
-                run_certification(opened, data, [plan], workers=workers, watcher=listener)
+                run_certification(opened, data, [plan], workers=workers, listener=listener)
                 columns = _stored_images(opened, fingerprint)
         spec = plan.spec
         return Certification(

@@ -13,8 +13,8 @@ from rsbench.api.keywords import checked_bounds, keyword_errors
 from rsbench.api.result import Certification, image_frame, rows_of
 from rsbench.errors import UsageError
 from rsbench.home import default_database
-from rsbench.jobs.images import images_of
 from rsbench.jobs.recertify import PlannedCurve, fetch_caps_of, recertify_runs
+from rsbench.jobs.stored_runs import dataset_of
 from rsbench.plugins import load_plugins
 from rsbench.recertification import decoded, run_votes
 from rsbench.records import ImageColumns, RunRecord
@@ -171,7 +171,7 @@ class ResultStore:
             root = None if data_root is None else Path(data_root)
             own = self._certification(record)
             if CERTIFICATES[request.certificate].looks_at_images:
-                own = replace(own, caps=fetch_caps_of(images_of(record, root)))
+                own = replace(own, caps=fetch_caps_of(dataset_of(record, root)))
             if save:
                 planned = [PlannedCurve(votes, request)]
                 list(recertify_runs(self.store, planned, statement=declared, data_root=root))

@@ -1,7 +1,6 @@
-"""`rsbench bench`: how fast a network votes on this machine, and how long a run would take."""
+"""`rsbench bench`: the speed of a network on this machine, and how long a run would take."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +13,8 @@ from rsbench.report.arithmetic import network_text
 from rsbench.report.numbers import count_text, percent_down, time_text
 
 if TYPE_CHECKING:
-    from rsbench.jobs.bench import Duration, Speed
-    from rsbench.jobs.settings import SettingSpeed
+    from rsbench.jobs.benchmark_settings import SettingSpeed
+    from rsbench.jobs.speeds import MeasuredSpeed, RunTime
     from rsbench.specs import CertificationSpec, CheckpointHeader
 
 _LONGEST = 600.0
@@ -77,11 +76,11 @@ def bench(
     options = run.certify_options(method=method)
 
     from rsbench.data.registry import load_dataset
-    from rsbench.jobs.bench import choose_subject, duration, measure_speed
-    from rsbench.jobs.bench_results import keep_result
+    from rsbench.jobs.benchmark import choose_subject, measure_speed
+    from rsbench.jobs.benchmark_settings import compare_settings
     from rsbench.jobs.checkpoints import CheckpointDescription
     from rsbench.jobs.planning import plan_run
-    from rsbench.jobs.settings import compare_settings
+    from rsbench.jobs.speeds import run_time, save_speed
     from rsbench.store.store import Store
 
     named = None if dataset is None else load_dataset(dataset, files.data_root)
@@ -89,85 +88,85 @@ def bench(
         method=method, sigma=sigma, architecture=architecture, normalisation=normalisation
     )
     with Store.look_into(o.database(files.db)) as store:
-        found, data = choose_subject(store, o.home(), named, description, checkpoint)
-    spec = plan_run(found, "", data, options).spec
+        subject, data = choose_subject(store, o.home(), named, description, checkpoint)
+    spec = plan_run(subject, "", data, options).spec
     if settings:
-        _tell_settings(compare_settings(found, data, spec, seconds=seconds, watcher=ProgressLine()), json)
+        _print_settings(compare_settings(subject, data, spec, seconds=seconds, listener=ProgressLine()), json)
         return
-    speed = measure_speed(found, data, spec, seconds=seconds, watcher=ProgressLine())
-    time = duration(spec, speed, run.worker_count(options.device))
+    speed = measure_speed(subject, data, spec, seconds=seconds, listener=ProgressLine())
+    time = run_time(spec, speed, run.worker_count(options.device))
     if json:
-        print_json(_as_json(found.header, checkpoint is not None, spec, speed, time))
+        print_json(_as_json(subject.header, checkpoint is not None, spec, speed, time))
     else:
-        print("\n".join(_told(found.header, checkpoint is not None, spec, speed, time)))
+        print("\n".join(_text_lines(subject.header, checkpoint is not None, spec, speed, time)))
     try:
-        keep_result(o.home(), found.header, spec, speed)
+        save_speed(o.home(), subject.header, spec, speed)
     except OSError as error:
-        say(f"this result was not kept for --dry-run: {error.filename or o.home()}: {error.strerror}")
+        say(f"--dry-run will not use this result: {error.filename or o.home()} cannot be written: {error.strerror}")
 
 
-def _told(
-    header: "CheckpointHeader", trained: bool, spec: "CertificationSpec", speed: "Speed", run: "Duration"
+def _text_lines(
+    header: "CheckpointHeader", is_trained: bool, spec: "CertificationSpec", speed: "MeasuredSpeed", time: "RunTime"
 ) -> list[str]:
-    size = "×".join(map(str, header.shape))
-    what = f"{header.architecture}{'' if trained else ' (untrained)'} on {size}, {header.method}"
-    computed = f"{network_text(spec)}, {speed.device}"
+    shape = "×".join(map(str, header.shape))
+    network = f"{header.architecture}{'' if is_trained else ' (untrained)'} on {shape}"
     lines = [
-        f"{what}, sigma {header.measure.sigma:g}, batches of {spec.batch_size}, {computed}",
+        f"{network}, {header.method}, sigma {header.measure.sigma:g}",
+        f"batches of {spec.batch_size:,}, {network_text(spec)}, {speed.device}",
         "",
-        f"bare network   {_rate(speed.bare):>12} passes a second",
-        f"the whole way  {_rate(speed.full):>12} votes a second   {percent_down(speed.ratio)} % of the bare network",
+        f"network alone  {_rate(speed.bare):>12} forward passes per second",
+        f"whole run      {_rate(speed.full):>12} votes per second, {percent_down(speed.ratio)} % of the network alone",
         "",
-        "stage, on its own   µs a vote    share",
+        "stage              µs per vote    share",
     ]
     total = sum(speed.stages.values())
     for stage, seconds in speed.stages.items():
-        lines.append(f"  {stage:<16}{1e6 * seconds:>12,.2f}{100.0 * seconds / total:>8.1f} %")
+        lines.append(f"  {stage:<16}{1e6 * seconds:>12,.2f}{100.0 * seconds / total:>7.1f} %")
     memory = f"{speed.process_memory / 2**20:,.0f} MiB"
     if speed.gpu_memory is not None:
-        memory += f", {speed.gpu_memory / 2**20:,.0f} MiB of the GPU"
+        memory += f", {speed.gpu_memory / 2**20:,.0f} MiB of it on the GPU"
     budget = "" if spec.budget is None else f", n0 = {spec.budget.n_select:,}, n = {spec.budget.n_estimate:,}"
-    hours = "" if run.gpu_hours is None else f" ({run.gpu_hours:,.2f} GPU-hours)"
-    padding = f"{100.0 * speed.padding:.1f} % more passes that fill batches"
+    hours = "" if time.gpu_hours is None else f" ({time.gpu_hours:,.2f} GPU hours)"
     return [
         *lines,
         "",
         f"peak memory    {memory}",
-        f"the run        {count_text(run.images, 'image')}{budget}: {run.votes:,} votes and {padding}",
-        f"takes          {time_text(run.seconds)}{hours}, with {count_text(run.workers, 'worker')} of this speed",
+        f"this run       {count_text(time.images, 'image')}{budget}: {time.votes:,} votes",
+        f"padding        {100.0 * speed.padding:.1f} % more forward passes, which fill batches",
+        f"time           {time_text(time.seconds)}{hours} with {count_text(time.workers, 'worker')} of this speed",
     ]
 
 
-def _tell_settings(measured: Sequence["SettingSpeed"], json: bool) -> None:
+def _print_settings(measured: Sequence["SettingSpeed"], json: bool) -> None:
     if json:
         print_json({"settings": [
             {
-                **one.spec.model_dump(include={"batch_size", "precision", "channels_last", "torch_compile"}),
-                "passes_per_second": one.passes_per_second,
-                "alike": one.alike,
-                "refusal": one.refusal or None,
+                **setting.spec.model_dump(include={"batch_size", "precision", "channels_last", "torch_compile"}),
+                "passes_per_second": setting.passes_per_second,
+                "agreement": setting.agreement,
+                "error": setting.error or None,
             }
-            for one in measured
+            for setting in measured
         ]})  # fmt: skip
         return
-    print("batch   arithmetic                     passes a second   against the first   votes alike")
     own = measured[0].passes_per_second
-    for one in measured:
-        line = f"{one.spec.batch_size:>5}   {network_text(one.spec):<29}"
-        if one.passes_per_second is None or own is None:
-            print(f"{line}   {one.refusal}")
+    print(f"{'batch':>7}  {'arithmetic':<29}  {'passes/s':>9}  {'speed-up':>8}  {'same votes':>10}")
+    for setting in measured:
+        line = f"{setting.spec.batch_size:>7}  {network_text(setting.spec):<29}"
+        if setting.passes_per_second is None or own is None:
+            print(f"{line}  {setting.error}")
             continue
-        alike = "" if one.alike is None else f"{percent_down(one.alike)} %"
-        print(f"{line}{_rate(one.passes_per_second):>18}{one.passes_per_second / own:>18.2f} ×{alike:>14}")
+        agreement = "" if setting.agreement is None else f"{percent_down(setting.agreement)} %"
+        speed_up = f"{setting.passes_per_second / own:.2f} ×"
+        print(f"{line}  {_rate(setting.passes_per_second):>9}  {speed_up:>8}  {agreement:>10}".rstrip())
 
 
 def _as_json(
-    header: "CheckpointHeader", trained: bool, spec: "CertificationSpec", speed: "Speed", run: "Duration"
+    header: "CheckpointHeader", is_trained: bool, spec: "CertificationSpec", speed: "MeasuredSpeed", time: "RunTime"
 ) -> dict[str, object]:
-    measured = asdict(speed)
     return {
         "architecture": header.architecture,
-        "trained": trained,
+        "trained": is_trained,
         "shape": list(header.shape),
         "method": header.method,
         "sigma": header.measure.sigma,
@@ -176,22 +175,22 @@ def _as_json(
         "precision": spec.precision,
         "channels_last": spec.channels_last,
         "torch_compile": spec.torch_compile,
-        "device": measured["device"],
-        "bare_passes_per_second": measured["bare"],
-        "full_votes_per_second": measured["full"],
-        "ratio": measured["ratio"],
-        "stage_seconds_per_vote": measured["stages"],
-        "padding": measured["padding"],
-        "peak_process_bytes": measured["process_memory"],
-        "peak_gpu_bytes": measured["gpu_memory"],
+        "device": speed.device,
+        "bare_passes_per_second": speed.bare,
+        "full_votes_per_second": speed.full,
+        "ratio": speed.ratio,
+        "stage_seconds_per_vote": speed.stages,
+        "padding": speed.padding,
+        "peak_process_bytes": speed.process_memory,
+        "peak_gpu_bytes": speed.gpu_memory,
         "run": {
-            "images": run.images,
+            "images": time.images,
             "n0": spec.budget and spec.budget.n_select,
             "n": spec.budget and spec.budget.n_estimate,
-            "votes": run.votes,
-            "workers": run.workers,
-            "seconds": run.seconds,
-            "gpu_hours": run.gpu_hours,
+            "votes": time.votes,
+            "workers": time.workers,
+            "seconds": time.seconds,
+            "gpu_hours": time.gpu_hours,
         },
     }
 

@@ -101,5 +101,5 @@ def certify(
                 if store.find_run(plan.spec.fingerprint()) is None:
                     check_above_chance(plan.checkpoint, data, plan.spec.images)
     with Store.create_or_open(location) as store:
-        finished = run_certification(store, data, planned, workers=workers, watcher=ProgressLine())
+        finished = run_certification(store, data, planned, workers=workers, listener=ProgressLine())
     tell_finished(finished, json)

@@ -71,7 +71,7 @@ def tell_estimate(estimate: "Estimate", as_json: bool) -> None:
     if estimate.seconds is None:
         for speed in estimate.speeds:
             if speed.source is None:
-                print(f"certification time: {speed.told}")
+                print(f"certification time: {speed.basis}")
     else:
-        by = f"   (by {'; '.join(speed.told for speed in estimate.speeds)})" if estimate.speeds else ""
+        by = f"   (by {'; '.join(speed.basis for speed in estimate.speeds)})" if estimate.speeds else ""
         print(f"certification     {time_text(estimate.seconds):>14}{by}")

@@ -19,7 +19,7 @@ _QUIET = 5.0
 
 
 class ProgressLine:
-    """A `rsbench.jobs.watcher.Watcher` that tells the user."""
+    """A `rsbench.jobs.progress.ProgressListener` that tells the user."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)

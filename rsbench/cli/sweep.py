@@ -58,5 +58,5 @@ def sweep(
             tell_estimate(estimate_sweep(store, o.home(), data, planned, workers=workers, say=say), json)
         return
     with Store.create_or_open(location) as store:
-        finished = run_sweep(store, o.home(), data, planned, workers=workers, watcher=ProgressLine())
+        finished = run_sweep(store, o.home(), data, planned, workers=workers, listener=ProgressLine())
     tell_finished(finished, json)

@@ -42,7 +42,7 @@ def verify(
     with Store.open_existing(o.database(db)) as store:
         found = verify_run(
             store, o.home(), store.run(run), sample=sample, seed=drawn, data_root=data_root,
-            workers=o.default_workers("cpu") if asked is None else asked, watcher=ProgressLine(),
+            workers=o.default_workers("cpu") if asked is None else asked, listener=ProgressLine(),
         )  # fmt: skip
     if json:
         print_json(_as_json(found, drawn))

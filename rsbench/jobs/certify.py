@@ -14,11 +14,9 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import indices_of
 from rsbench.errors import UsageError
 from rsbench.jobs.checkpoints import record_checkpoint
-from rsbench.jobs.patience import patiently
 from rsbench.jobs.planning import PlannedRun
+from rsbench.jobs.progress import ProgressListener, ProgressTally, retry_while_unavailable
 from rsbench.jobs.provenance import provenance
-from rsbench.jobs.tally import Tally
-from rsbench.jobs.watcher import Watcher
 from rsbench.records import Chunk, ChunkVotes, ImageColumns
 from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
@@ -34,7 +32,7 @@ class FinishedRun:
 
 
 def run_certification(
-    store: Store, dataset: ImageDataset, planned: Sequence[PlannedRun], *, workers: int, watcher: Watcher,
+    store: Store, dataset: ImageDataset, planned: Sequence[PlannedRun], *, workers: int, listener: ProgressListener,
     counting: Counting = vote_counting,
 ) -> list[FinishedRun]:  # fmt: skip
     """Certify what is missing of each run and seal it. The driver alone writes: a transaction for all chunks that have
@@ -52,17 +50,22 @@ def run_certification(
         missing = sum(images)
         batches = sum(batch_count(plan.spec, count) for (plan, _), count in zip(opened, images, strict=True))
         if missing == 0:
-            return [_finish(store, dataset, plan, run, _nothing_missing, watcher) for plan, run in opened]
-        watcher.begin("certifying", missing, "images")
+            return [_finish(store, dataset, plan, run, _nothing_missing, listener) for plan, run in opened]
+        listener.begin("certifying", missing, "images")
         try:
             with counting(min(workers, batches), planned[0].spec.device) as count:
-                return [_finish(store, dataset, plan, run, count, watcher) for plan, run in opened]
+                return [_finish(store, dataset, plan, run, count, listener) for plan, run in opened]
         finally:
-            watcher.end()
+            listener.end()
 
 
 def certify_without_store(
-    dataset: ImageDataset, plan: PlannedRun, *, workers: int, watcher: Watcher, counting: Counting = vote_counting
+    dataset: ImageDataset,
+    plan: PlannedRun,
+    *,
+    workers: int,
+    listener: ProgressListener,
+    counting: Counting = vote_counting,
 ) -> ImageColumns:
     """Certify all images of a run and return them by index, with their votes. Nothing is kept if it is interrupted.
 
@@ -71,16 +74,16 @@ def certify_without_store(
     chunks = all_chunks(plan.spec)
     images = len(indices_of(plan.spec.images))
     work = CertificationWork(plan.spec, dataset.info, plan.checkpoint)
-    tally, parts = Tally(plan.spec), list[ImageColumns]()
-    watcher.begin("certifying", images, "images")
+    tally, parts = ProgressTally(plan.spec), list[ImageColumns]()
+    listener.begin("certifying", images, "images")
     try:
         with counting(min(workers, batch_count(plan.spec, images)), plan.spec.device) as count:
             for part in _certified_parts(work, chunks, dataset, count, set()):
                 parts.append(part.images)
                 tally.add(part.images)
-                watcher.advance(len(part.images), str(tally))
+                listener.advance(len(part.images), str(tally))
     finally:
-        watcher.end()
+        listener.end()
     return _by_index(parts)
 
 
@@ -129,7 +132,7 @@ def _open(store: Store, dataset: ImageDataset, plan: PlannedRun) -> OpenRun:
 
 
 def _finish(
-    store: Store, dataset: ImageDataset, plan: PlannedRun, run: OpenRun, count: CountChunks, watcher: Watcher
+    store: Store, dataset: ImageDataset, plan: PlannedRun, run: OpenRun, count: CountChunks, listener: ProgressListener
 ) -> FinishedRun:
     """Bring one run, as it was opened, to its seal."""
     spec, header = plan.spec, plan.checkpoint.header
@@ -138,26 +141,26 @@ def _finish(
     missing = missing_chunks(spec, run.done)
     work = CertificationWork(spec, dataset.info, plan.checkpoint)
     label = f"{spec.method} sigma {spec.measure.sigma:g} seed {header.seed if header.seed is not None else spec.seed}"
-    tally, devices = Tally(spec), set[str]()
+    tally, devices = ProgressTally(spec), set[str]()
     if run.done:
-        tally.add(patiently(partial(store.image_columns, run.id), watcher))
-        details = patiently(partial(store.details, run.id), watcher)
+        tally.add(retry_while_unavailable(partial(store.image_columns, run.id), listener))
+        details = retry_while_unavailable(partial(store.details, run.id), listener)
         devices = {made.device for made in details.provenances}
     done = 0
     for part in _certified_parts(work, missing, dataset, count, devices):
         where = provenance(" and ".join(sorted(part.devices)))
         write = partial(store.write_chunk, run.id, part.images, seconds=part.seconds, provenance=where)
-        patiently(write, watcher)
+        retry_while_unavailable(write, listener)
         tally.add(part.images)
         done += len(part.images)
-        watcher.advance(len(part.images), f"{label}: {tally}")
+        listener.advance(len(part.images), f"{label}: {tally}")
 
     def seal() -> None:
         # It may have been sealed by a try whose answer was lost.
         if not _open(store, dataset, plan).is_sealed:
             store.seal(run.id)
 
-    patiently(seal, watcher)
+    retry_while_unavailable(seal, listener)
     return FinishedRun(spec, done)
 
 

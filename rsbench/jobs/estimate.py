@@ -1,4 +1,4 @@
-"""What a command would do, without doing it."""
+"""The work that a command would do, and how long it would take."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,10 +7,8 @@ from pathlib import Path
 
 from rsbench.certification import plan
 from rsbench.data.dataset import ImageDataset
-from rsbench.jobs.batches import batches, votes
-from rsbench.jobs.bench_results import kept_results
 from rsbench.jobs.planning import PlannedRun, plan_spec
-from rsbench.jobs.speeds import KnownSpeed, known_speed
+from rsbench.jobs.speeds import ExpectedSpeed, expected_speed, load_speeds, total_batches, total_votes
 from rsbench.jobs.sweep import PlannedSweep, planned_runs, untrained
 from rsbench.records import Chunk
 from rsbench.specs import CertificationSpec
@@ -19,87 +17,112 @@ from rsbench.store.store import Store
 
 @dataclass(frozen=True)
 class Estimate:
-    """The work that is missing. `padding`: passes that only fill a chunk's last batch, beside the `passes` that vote.
-
-    `seconds`: of certification, None while the speed of one of its networks is not known here; `speeds`: what they were
-    estimated from.
-    """
+    """The work that is missing."""
 
     trials: int
+    """Trials to train."""
+
     epochs: int
+    """Epochs of all these trials."""
+
     runs: int
+    """Runs to certify."""
+
     images: int
+    """Images to certify, of all these runs."""
+
     passes: int
+    """Forward passes that are votes."""
+
     batches: int
+    """Batches of the forward passes."""
+
     padding: int
+    """Forward passes in addition, which only fill the last batch of a chunk."""
+
     seconds: float | None
-    speeds: tuple[KnownSpeed, ...]
+    """Time of the certification; None while the speed of one of the networks is not known."""
+
+    speeds: tuple[ExpectedSpeed, ...]
+    """The speeds that the time was computed from."""
 
 
-# A run that was asked for: its network, and its specification.
-_Asked = tuple[str, CertificationSpec]
+# The architecture of a run's network, and the run's specification.
+_RequestedRun = tuple[str, CertificationSpec]
 
 
 def estimate_sweep(
     store: Store, home: Path, dataset: ImageDataset, sweep: PlannedSweep, *, workers: int, say: Callable[[str], None]
 ) -> Estimate:
-    """The work that a sweep would do; nothing is written. `say` is told of results of a bench that cannot be read."""
+    """The work that a sweep would do. Nothing is written; `say` gets a line for each benchmark that cannot be read."""
     missing = untrained(store, home, sweep.trials)
     trained = [cell for cell in sweep.cells if cell.trial not in missing]
-    asked = _asked(planned_runs(store, home, dataset, trained, sweep.certify))
+    requested = _requested(planned_runs(store, home, dataset, trained, sweep.certify))
     # A checkpoint that is yet to be trained has no SHA-256, so the store knows no run of it.
-    asked += [
+    requested += [
         (cell.trial.architecture, plan_spec(cell.trial, "", dataset, replace(sweep.certify, method=cell.method)))
         for cell in sweep.cells
         if cell.trial in missing
     ]
     epochs = sum(spec.epochs for spec in missing)
-    return _estimate(store, home, dataset, asked, workers, say, trials=len(missing), epochs=epochs)
+    return _estimate(store, home, dataset, requested, workers, say, trials=len(missing), epochs=epochs)
 
 
 def estimate_runs(
-    store: Store, home: Path, dataset: ImageDataset, planned: Sequence[PlannedRun], *, workers: int,
+    store: Store,
+    home: Path,
+    dataset: ImageDataset,
+    planned: Sequence[PlannedRun],
+    *,
+    workers: int,
     say: Callable[[str], None],
-) -> Estimate:  # fmt: skip
-    """The work that certifying these runs would do; nothing is written. `say`: as of a sweep."""
-    return _estimate(store, home, dataset, _asked(planned), workers, say, trials=0, epochs=0)
+) -> Estimate:
+    """The work that certifying these runs would do. As for `estimate_sweep`, nothing is written."""
+    return _estimate(store, home, dataset, _requested(planned), workers, say, trials=0, epochs=0)
 
 
 def missing_chunks(store: Store, spec: CertificationSpec) -> Sequence[Chunk]:
-    """What the store does not have of a run; nothing is written."""
-    known = store.find_run(spec.fingerprint())
-    if known is None:
+    """The chunks of a run that the store does not have."""
+    run = store.find_run(spec.fingerprint())
+    if run is None:
         return plan.all_chunks(spec)
-    if known.sealed_at is not None:
+    if run.sealed_at is not None:
         return []
-    done = set(store.image_columns(known.id).index_N.tolist())
-    return list(plan.missing_chunks(spec, done))
+    return list(plan.missing_chunks(spec, set(store.image_columns(run.id).index_N.tolist())))
 
 
-def _asked(planned: Sequence[PlannedRun]) -> list[_Asked]:
+def _requested(planned: Sequence[PlannedRun]) -> list[_RequestedRun]:
     return [(plan.checkpoint.header.architecture, plan.spec) for plan in planned]
 
 
 def _estimate(
-    store: Store, home: Path, dataset: ImageDataset, asked: Sequence[_Asked], workers: int, say: Callable[[str], None],
-    *, trials: int, epochs: int,
-) -> Estimate:  # fmt: skip
-    missing = [(network, spec, chunks) for network, spec in asked if (chunks := missing_chunks(store, spec))]
-    results = kept_results(home, say)
-    # The store reads through its runs for a speed, and many runs of a sweep ask for the same one.
-    stored = cache(store.passes_per_second)
-    speeds = [known_speed(results, stored, network, dataset, spec) for network, spec, _ in missing]
+    store: Store,
+    home: Path,
+    dataset: ImageDataset,
+    requested: Sequence[_RequestedRun],
+    workers: int,
+    say: Callable[[str], None],
+    *,
+    trials: int,
+    epochs: int,
+) -> Estimate:
+    missing = [(network, spec, chunks) for network, spec in requested if (chunks := missing_chunks(store, spec))]
+    records = load_speeds(home, say)
+    # Looking for a speed reads through the runs of the store, and many runs of a sweep need the same one.
+    stored_speed = cache(store.passes_per_second)
+    speeds = [expected_speed(records, stored_speed, network, dataset, spec) for network, spec, _ in missing]
     seconds = [speed.seconds(spec, chunks, workers) for speed, (_, spec, chunks) in zip(speeds, missing, strict=True)]
-    known = [number for number in seconds if number is not None]
-    passes = sum(votes(spec, chunks) for _, spec, chunks in missing)
+    known_seconds = [number for number in seconds if number is not None]
+    passes = sum(total_votes(spec, chunks) for _, spec, chunks in missing)
+    batches = [(spec.batch_size, total_batches(spec, chunks)) for _, spec, chunks in missing]
     return Estimate(
         trials=trials,
         epochs=epochs,
         runs=len(missing),
         images=sum(len(chunk.indices) for _, _, chunks in missing for chunk in chunks),
         passes=passes,
-        batches=sum(batches(spec, chunks) for _, spec, chunks in missing),
-        padding=sum(spec.batch_size * batches(spec, chunks) for _, spec, chunks in missing) - passes,
-        seconds=sum(known) if len(known) == len(seconds) else None,
+        batches=sum(count for _, count in batches),
+        padding=sum(size * count for size, count in batches) - passes,
+        seconds=sum(known_seconds) if len(known_seconds) == len(seconds) else None,
         speeds=tuple(dict.fromkeys(speeds)),
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import UsageError
-from rsbench.jobs.images import images_of
+from rsbench.jobs.stored_runs import dataset_of
 from rsbench.recertification import CurveRequest, CurveResult, FetchCaps, RunVotes, run_votes
 from rsbench.records import FloatArray, IntArray, RunRecord
 from rsbench.specs import Procedure
@@ -96,7 +96,7 @@ def recertify_runs(
     """
     for curve in planned:
         looks_at_images = CERTIFICATES[curve.request.certificate].looks_at_images
-        caps = fetch_caps_of(images_of(curve.votes.run, data_root)) if looks_at_images else None
+        caps = fetch_caps_of(dataset_of(curve.votes.run, data_root)) if looks_at_images else None
         result = curve.votes.compute(curve.request, statement=statement, caps=caps)
         yield RecertifiedCurve(result, store.add_curve(result.run.id, result.curve, statement=result.statement))
 

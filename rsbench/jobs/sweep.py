@@ -13,10 +13,9 @@ from rsbench.data.subset import canonical, choose_images
 from rsbench.errors import UsageError
 from rsbench.jobs.certify import FinishedRun, run_certification
 from rsbench.jobs.checkpoints import find_checkpoint_file, load_registered, save_checkpoint
-from rsbench.jobs.patience import patiently
 from rsbench.jobs.planning import CertifyOptions, PlannedRun, check_seed, plan_run, plan_spec, sample_budget
+from rsbench.jobs.progress import ProgressListener, retry_while_unavailable
 from rsbench.jobs.provenance import provenance
-from rsbench.jobs.watcher import Watcher
 from rsbench.methods import Method, measure_for, method_named
 from rsbench.models.architectures import check_architecture
 from rsbench.models.checkpoint import Checkpoint
@@ -134,7 +133,7 @@ def untrained(store: Store, home: Path, specs: Sequence[TrainingSpec]) -> list[T
 
 
 def run_sweep(
-    store: Store, home: Path, dataset: ImageDataset, sweep: PlannedSweep, *, workers: int, watcher: Watcher
+    store: Store, home: Path, dataset: ImageDataset, sweep: PlannedSweep, *, workers: int, listener: ProgressListener
 ) -> list[FinishedRun]:
     """Train what is missing, certify what is missing. Every finished trial and chunk is kept whatever happens next.
 
@@ -144,9 +143,9 @@ def run_sweep(
     store.record_dataset(dataset.info)
     store.record_sweep(sweep.spec)
     if missing:
-        _train(store, home, sweep, missing, workers, watcher)
+        _train(store, home, sweep, missing, workers, listener)
     planned = planned_runs(store, home, dataset, sweep.cells, sweep.certify)
-    return run_certification(store, dataset, planned, workers=workers, watcher=watcher)
+    return run_certification(store, dataset, planned, workers=workers, listener=listener)
 
 
 def planned_runs(
@@ -177,7 +176,12 @@ def training_data(dataset: ImageDataset) -> TrainingData:
 
 
 def _train(
-    store: Store, home: Path, sweep: PlannedSweep, missing: Sequence[TrainingSpec], workers: int, watcher: Watcher
+    store: Store,
+    home: Path,
+    sweep: PlannedSweep,
+    missing: Sequence[TrainingSpec],
+    workers: int,
+    listener: ProgressListener,
 ) -> None:
     def keep(spec: TrainingSpec, checkpoint: Checkpoint, epochs: tuple[EpochRecord, ...], trained_on: str) -> None:
         path = save_checkpoint(checkpoint, home)
@@ -191,9 +195,9 @@ def _train(
             epochs=epochs,
             provenance=provenance(trained_on),
         )
-        patiently(record, watcher)
+        retry_while_unavailable(record, listener)
 
-    watcher.begin(f"training {len(missing)} trials", sum(spec.epochs for spec in missing), "epochs")
+    listener.begin(f"training {len(missing)} trials", sum(spec.epochs for spec in missing), "epochs")
     try:
         train_trials(
             missing,
@@ -201,8 +205,8 @@ def _train(
             workers=workers,
             device=sweep.certify.device,
             storage=home / "tune" / uuid.uuid4().hex,
-            on_epochs=watcher.advance,
+            on_epochs=listener.advance,
             on_trained=keep,
         )
     finally:
-        watcher.end()
+        listener.end()

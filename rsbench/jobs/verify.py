@@ -10,13 +10,11 @@ from rsbench.certification.plan import all_chunks
 from rsbench.certification.voting import CertificationWork
 from rsbench.cluster.scheduler import vote_counting
 from rsbench.data.subset import indices_of
-from rsbench.errors import CheckpointError, UsageError
-from rsbench.jobs.batches import batches
-from rsbench.jobs.checkpoints import load_registered
-from rsbench.jobs.images import images_of
+from rsbench.errors import UsageError
+from rsbench.jobs.progress import ProgressListener
 from rsbench.jobs.provenance import provenance
-from rsbench.jobs.watcher import Watcher
-from rsbench.models.checkpoint import Checkpoint
+from rsbench.jobs.speeds import total_batches
+from rsbench.jobs.stored_runs import checkpoint_of, dataset_of
 from rsbench.records import Chunk, Provenance, RunRecord
 from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
@@ -49,7 +47,7 @@ class Verification:
 
 def verify_run(
     store: Store, home: Path, run: RunRecord, *, sample: int, seed: int, data_root: Path | None, workers: int,
-    watcher: Watcher,
+    listener: ProgressListener,
 ) -> Verification:  # fmt: skip
     """Draw images of a sealed run, count the votes of their chunks again and compare them with the stored ones.
 
@@ -59,15 +57,15 @@ def verify_run(
     are not here.
     """
     spec = _specification(run)
-    dataset, checkpoint = images_of(run, data_root), _checkpoint(store, home, spec)
+    dataset, checkpoint = dataset_of(run, data_root), checkpoint_of(store, home, spec)
     sampled = sorted(random.Random(seed).sample(indices_of(spec.images), min(sample, run.image_count)))  # noqa: S311
     chunks = [chunk for chunk in all_chunks(spec) if set(sampled) & set(chunk.indices)]
     stored = _stored_votes(store, run, chunks)
     differences, devices = list[Difference](), frozenset[str]()
     images = sum(len(chunk.indices) for chunk in chunks)
-    watcher.begin("verifying", images, "images")
+    listener.begin("verifying", images, "images")
     try:
-        with vote_counting(min(workers, batches(spec, chunks)), spec.device) as count:
+        with vote_counting(min(workers, total_batches(spec, chunks)), spec.device) as count:
             work = CertificationWork(spec, dataset.info, checkpoint)
             for counted in chain.from_iterable(count(work, chunks, dataset.pixels)):
                 devices |= counted.devices
@@ -76,9 +74,9 @@ def verify_run(
                 ):  # fmt: skip
                     if content != stored[index]:
                         differences.append(Difference(index, _decoded(stored[index]), _decoded(content)))
-                watcher.advance(len(counted.chunk.indices))
+                listener.advance(len(counted.chunk.indices))
     finally:
-        watcher.end()
+        listener.end()
     here = provenance(" and ".join(sorted(devices)))
     there = store.details(run.id).provenances
     return Verification(
@@ -98,13 +96,6 @@ def _specification(run: RunRecord) -> CertificationSpec:
     if (spec := run.certification) is None:
         raise UsageError(f"{name} was imported: neither its checkpoint nor its noise is known")
     return spec
-
-
-def _checkpoint(store: Store, home: Path, spec: CertificationSpec) -> Checkpoint:
-    records = store.checkpoints(sha256_prefix=spec.checkpoint_sha256)
-    if not records:
-        raise CheckpointError(f"checkpoint {spec.checkpoint_sha256[:12]} is not known here: certify with its file once")
-    return load_registered(records[0], home)
 
 
 def _stored_votes(store: Store, run: RunRecord, chunks: Sequence[Chunk]) -> dict[int, bytes]:

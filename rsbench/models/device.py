@@ -4,26 +4,31 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
-
-import torch
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from rsbench.errors import UsageError
 from rsbench.specs import Device
+
+if TYPE_CHECKING:
+    import torch
 
 # Of glibc's malloc.h; the threshold is the largest that it takes.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20
 
 
-def prepare_device(name: str) -> torch.device:
+def prepare_device(name: str) -> "torch.device":
     """The device `cpu` or `cuda`, set to give the same bits for the same batch: one thread, no TF32, no autotuning.
 
     Raises UsageError when there is no such device.
     """
+    import torch
+
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("no CUDA device is usable here: use --device cpu, or look at rsbench doctor")
+        raise UsageError("--device cuda: no CUDA device is usable on this machine: choose cpu, or run rsbench doctor")
     _keep_memory()
     # More threads split sums differently. Workers are processes, so one thread each keeps all cores busy.
     torch.set_num_threads(1)
@@ -38,6 +43,8 @@ def prepare_device(name: str) -> torch.device:
 @contextmanager
 def settings_restored() -> Iterator[None]:
     """Give a program back the settings of its process that `prepare_device` changes."""
+    import torch
+
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = (torch.get_num_threads(), matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic)
     try:
@@ -63,9 +70,29 @@ def _keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def cuda_is_usable() -> bool:
+    """Whether torch can use a GPU. Importing torch takes seconds, so the driver is looked for first."""
+    if "torch" not in sys.modules and not _driver_is_installed():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _driver_is_installed() -> bool:
+    # A build of torch for GPUs of AMD needs another driver.
+    if "rocm" in version("torch"):
+        return True
+    for library in ("libcuda.so.1", "nvcuda.dll"):
+        with suppress(OSError):
+            ctypes.CDLL(library)
+            return True
+    return False
+
+
 def default_device() -> Device:
-    """`cuda` where a usable CUDA device is, else `cpu`."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """`cuda` if a GPU is usable, else `cpu`."""
+    return "cuda" if cuda_is_usable() else "cpu"
 
 
 def usable_device(name: str | None, precision: str) -> Device:
@@ -88,10 +115,14 @@ def usable_device(name: str | None, precision: str) -> Device:
 
 
 def count_gpus() -> int:
-    """How many CUDA devices this process sees."""
+    """How many GPUs this process sees."""
+    import torch
+
     return torch.cuda.device_count()
 
 
 def describe_device(name: str) -> str:
-    """The device's model, for a run's provenance."""
+    """The model of the device, for the provenance of a run."""
+    import torch
+
     return torch.cuda.get_device_name() if name == "cuda" else f"cpu ({torch.backends.cpu.get_cpu_capability()})"

@@ -20,7 +20,7 @@ from rsbench.certification.plan import all_chunks
 from rsbench.certification.voting import CertificationWork, ChunkVoter
 from rsbench.data.dataset import ImageDataset, unit_images
 from rsbench.data.in_memory import load_digits
-from rsbench.jobs.bench import choose_subject
+from rsbench.jobs.benchmark import choose_subject
 from rsbench.jobs.checkpoints import CheckpointDescription
 from rsbench.jobs.planning import CertifyOptions, plan_run
 from rsbench.models.checkpoint import Checkpoint

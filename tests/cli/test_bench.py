@@ -27,16 +27,17 @@ def measured(arguments: str, capfd: pytest.CaptureFixture[str]) -> dict[str, Any
 
 def test_it_prints_speeds_shares_memory_and_the_run(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(f"bench --dataset digits --images first:20 --n 1000 --workers 2 {SHORT}".split()) == 0
-    told = capfd.readouterr()
-    assert told.out.startswith("mlp (untrained) on 1×8×8, cohen, sigma 0.5, batches of 1024, fp32, cpu")
-    for words in ("bare network", "the whole way", "% of the bare network", "noise", "forward", "votes", "store"):
-        assert words in told.out
-    shares = [float(line.split()[-2]) for line in told.out.splitlines() if line.startswith("  ")]
+    captured = capfd.readouterr()
+    assert captured.out.startswith("mlp (untrained) on 1×8×8, cohen, sigma 0.5\nbatches of 1,024, fp32, cpu")
+    for words in ("network alone", "whole run", "% of the network alone", "noise", "forward", "votes", "store"):
+        assert words in captured.out
+    shares = [float(line.split()[-2]) for line in captured.out.splitlines() if line.startswith("  ")]
     assert sum(shares) == pytest.approx(100.0, abs=0.2)
     # 20 images are one chunk, whose 22,000 votes fill 21.5 batches.
-    assert "20 images, n0 = 100, n = 1,000: 22,000 votes and 2.4 % more passes that fill batches" in told.out
-    assert "with 2 workers of this speed" in told.out
-    assert "GPU" not in told.out
+    assert "20 images, n0 = 100, n = 1,000: 22,000 votes\npadding        2.4 % more forward passes" in captured.out
+    assert "with 2 workers of this speed" in captured.out
+    assert max(map(len, captured.out.splitlines())) <= 80
+    assert "GPU" not in captured.out
     # The speed is kept, and nothing else.
     assert [path.name for path in home.iterdir()] == ["bench"]
 
@@ -51,10 +52,15 @@ def test_json_has_the_same_in_full_precision(home: Path, capfd: pytest.CaptureFi
     assert all(number > 0 for number in [*speeds, *found["stage_seconds_per_vote"].values()])
     assert found["peak_process_bytes"] > 2**20
     assert found["peak_gpu_bytes"] is None
-    run_told = found["run"]
-    assert (run_told["images"], run_told["n0"], run_told["n"], run_told["votes"]) == (445, 64, 250, 445 * 314)
-    assert run_told["seconds"] == pytest.approx(445 * 314 / found["full_votes_per_second"] / 2)
-    assert run_told["gpu_hours"] is None
+    planned = found["run"]
+    assert (planned["images"], planned["n0"], planned["n"], planned["votes"]) == (
+        445,
+        64,
+        250,
+        445 * 314,
+    )
+    assert planned["seconds"] == pytest.approx(445 * 314 / found["full_votes_per_second"] / 2)
+    assert planned["gpu_hours"] is None
 
 
 @pytest.mark.parametrize(
@@ -120,9 +126,9 @@ def test_the_next_of_the_same_replaces_a_result(home: Path, capfd: pytest.Captur
 def test_a_home_that_cannot_be_written_costs_the_result_only(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     home.write_text("a file where a folder should be")
     assert run(f"bench --dataset digits --n 100 {SHORT} --json".split()) == 0
-    told = capfd.readouterr()
-    assert json.loads(told.out)["architecture"] == "mlp"
-    assert told.err.splitlines()[-1].startswith(f"this result was not kept for --dry-run: {home}")
+    captured = capfd.readouterr()
+    assert json.loads(captured.out)["architecture"] == "mlp"
+    assert captured.err.splitlines()[-1].startswith(f"--dry-run will not use this result: {home}")
 
 
 @pytest.mark.parametrize(

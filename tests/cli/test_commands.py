@@ -99,7 +99,7 @@ def test_a_dry_run_counts_and_writes_nothing(home: Path, capfd: pytest.CaptureFi
     command = "sweep --method ssn,dssn --sigma 0.5 --seed 0,1 --images first:10 --device cpu --dry-run"
     estimate = printed_json(command, capfd)
     advice = "run rsbench bench --dataset digits --architecture mlp --batch-size 1024 --device cpu"
-    told = f"the speed of mlp is not known here: {advice}"
+    basis = f"the speed of mlp is not known: {advice}"
     # SSN: 100 + 1000 votes an image, 11 batches a run; DSSN: L = ⌊2·√3·0.5·16⌋ = 27 bases, 1 batch.
     assert estimate == {
         "schema": 1,
@@ -111,11 +111,11 @@ def test_a_dry_run_counts_and_writes_nothing(home: Path, capfd: pytest.CaptureFi
         "batches": 2 * (11 + 1),
         "padding": 2 * (12 * 1024 - 10 * (1100 + 27)),
         "seconds": None,
-        "speeds": [{"architecture": "mlp", "source": None, "passes_per_second": None, "told": told}],
+        "speeds": [{"architecture": "mlp", "source": None, "passes_per_second": None, "basis": basis}],
     }
     text = printed(command, capfd)
     assert "batches                       24   (2,036 more passes fill them)\n" in text
-    assert text.endswith(f"certification time: {told}\n")
+    assert text.endswith(f"certification time: {basis}\n")
     assert not home.exists()
     printed(f"{advice.removeprefix('run rsbench ')} --seconds 0.001", capfd)
     assert [speed["source"] for speed in printed_json(command, capfd)["speeds"]] == ["bench"]
@@ -126,7 +126,7 @@ def test_a_dry_run_estimates_time_from_what_ran_before(known: Path, capfd: pytes
     estimate = printed_json(f"{CERTIFY} --method uniform --dry-run", capfd)
     assert (estimate["runs"], estimate["images"], estimate["passes"]) == (1, 60, 60 * 314)
     [speed] = estimate["speeds"]
-    assert (speed["source"], speed["told"]) == ("store", "mlp: the newest sealed run of it here")
+    assert (speed["source"], speed["basis"]) == ("store", "mlp: the newest sealed run of it in this store")
     assert estimate["seconds"] == pytest.approx(60 * 314 / speed["passes_per_second"])
     nothing = printed_json(f"{CERTIFY} --method ssn --dry-run", capfd)
     assert (nothing["passes"], nothing["batches"], nothing["seconds"], nothing["speeds"]) == (0, 0, 0.0, [])
@@ -144,9 +144,9 @@ def test_a_dry_run_estimates_time_from_the_last_bench(known: Path, capfd: pytest
         assert (estimate["batches"], estimate["padding"]) == (19, 19 * 1024 - 60 * 314)
         assert estimate["seconds"] == pytest.approx(19 * 1024 / speed)
         assert [found["source"] for found in estimate["speeds"]] == ["bench"]
-    # The other noise is told: it costs another time.
+    # The other noise is named, because it takes another time.
     assert "(by mlp: rsbench bench of 20" in (text := printed(f"{CERTIFY} --method uniform --dry-run", capfd))
-    assert text.endswith(", of splitting noise)\n")
+    assert text.endswith(", with splitting noise)\n")
     [file] = (known / "bench").iterdir()
     file.write_text("{")
     assert printed_json(f"{CERTIFY} --method uniform --dry-run", capfd)["speeds"][0]["source"] == "store"

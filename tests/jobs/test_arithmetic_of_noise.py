@@ -31,7 +31,7 @@ def test_both_certify_the_same_within_the_error_of_sampling(
         for arithmetic in ("grid", "float"):
             options = CertifyOptions(n_estimate=N, noise_arithmetic=arithmetic)
             run_certification(
-                store, digits, [plan_run(trained[method], "x", digits, options)], workers=0, watcher=Listener()
+                store, digits, [plan_run(trained[method], "x", digits, options)], workers=0, listener=Listener()
             )
         for run in store.sealed_runs():
             rows = store.image_columns(run.id, with_votes=True)

@@ -37,7 +37,7 @@ NOTHING = CheckpointDescription()
 def certify(store: Store, dataset: ImageDataset, checkpoint: Checkpoint, *, workers: int = 0) -> Listener:
     listener = Listener()
     plan = plan_run(checkpoint, "x", dataset, OPTIONS)
-    run_certification(store, dataset, [plan], workers=workers, watcher=listener)
+    run_certification(store, dataset, [plan], workers=workers, listener=listener)
     return listener
 
 
@@ -49,7 +49,7 @@ def test_without_a_store_the_rows_are_those_that_a_store_keeps(
         certify(store, digits, trained[method])
         kept = store.image_columns(store.sealed_runs()[0].id, with_votes=True)
     plan = plan_run(trained[method], "x", digits, OPTIONS)
-    images = certify_without_store(digits, plan, workers=0, watcher=(listener := Listener()))
+    images = certify_without_store(digits, plan, workers=0, listener=(listener := Listener()))
     for name in ("index_N", "label_N", "predicted_N", "radius_N"):
         np.testing.assert_array_equal(getattr(images, name), getattr(kept, name))
     assert images.votes == kept.votes
@@ -63,7 +63,7 @@ def test_the_declared_certificate_and_bounds_give_the_radii_of_a_recertification
     options = replace(OPTIONS, certificate=certificate, procedure=procedure)
     declared = plan_run(trained["uniform"], "x", digits, options)
     plain = plan_run(trained["uniform"], "x", digits, OPTIONS)
-    images, votes = (certify_without_store(digits, plan, workers=0, watcher=Listener()) for plan in (declared, plain))
+    images, votes = (certify_without_store(digits, plan, workers=0, listener=Listener()) for plan in (declared, plain))
     assert images.votes == votes.votes
     expected = compute_images(
         decoded(votes), CurveRequest(certificate, procedure or "one-versus-rest", 250, 0.001),
@@ -116,16 +116,16 @@ def test_an_interrupted_run_resumes_to_the_rows_of_one_never_interrupted(
 ) -> None:
     plan = plan_run(trained["uniform"], "x", digits, replace(OPTIONS, images="all"))
     with store_with(tmp_path / "whole", digits, trained["uniform"]) as store:
-        run_certification(store, digits, [plan], workers=0, watcher=Listener())
+        run_certification(store, digits, [plan], workers=0, listener=Listener())
         whole = stored_rows(store)
     with store_with(tmp_path / "cut", digits, trained["uniform"]) as store:
         with pytest.raises(KeyboardInterrupt):
-            run_certification(store, digits, [plan], workers=workers, watcher=Interrupter(after=100))
+            run_certification(store, digits, [plan], workers=workers, listener=Interrupter(after=100))
         assert store.sealed_runs() == []
         left = sum(len(chunk.indices) for chunk in missing_chunks(store, plan.spec))
         assert 0 < left < 445
         listener = Listener()
-        run_certification(store, digits, [plan], workers=workers, watcher=listener)
+        run_certification(store, digits, [plan], workers=workers, listener=listener)
         assert listener.done == left
         assert stored_rows(store) == whole
 
@@ -137,10 +137,10 @@ def test_a_run_whose_images_are_all_there_is_only_sealed(
     with store_with(tmp_path, digits, trained["dssn"]) as store:
         plan = plan_run(trained["dssn"], "x", digits, OPTIONS)
         with pytest.raises(KeyboardInterrupt):
-            run_certification(store, digits, [plan], workers=0, watcher=Interrupter(after=60))
+            run_certification(store, digits, [plan], workers=0, listener=Interrupter(after=60))
         assert missing_chunks(store, plan.spec) == []
         assert store.sealed_runs() == []
-        run_certification(store, digits, [plan], workers=0, watcher=Listener())
+        run_certification(store, digits, [plan], workers=0, listener=Listener())
         assert len(store.sealed_runs()) == 1
 
 
@@ -253,21 +253,24 @@ def external_file(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (replace(OPTIONS, n_estimate=9), r"--n 9 can certify nothing at --alpha 0.001.*: 10 would do"),
-        (replace(OPTIONS, n_estimate=0), r"--n 0 can certify nothing"),
-        (replace(OPTIONS, failure_probability=1e-9, n_estimate=20), r"--n 20 can certify nothing.*: 30 would do"),
-        (replace(OPTIONS, n_select=0), "--n0 0 selects no class"),
-        (replace(OPTIONS, failure_probability=0.0), "--alpha 0 is not a failure probability"),
-        (replace(OPTIONS, failure_probability=1.5), "--alpha 1.5 is not a failure probability"),
-        (replace(OPTIONS, images="first:446"), "the dataset has only 445 images"),
-        (replace(OPTIONS, batch_size=-1), "--batch-size -1 is out of range"),
+        ({"n_estimate": 9}, r"--n 9 certifies no image at --alpha 0.001.*: give at least 10"),
+        ({"n_estimate": 0}, r"--n must be at least 1 \(got 0\)"),
+        ({"failure_probability": 1e-9, "n_estimate": 20}, r"--n 20 certifies no image.*: give at least 30"),
+        ({"n_select": 0}, r"--n0 must be at least 1 \(got 0\)"),
+        ({"n_select": 2**31}, r"--n0 must be less than 2,147,483,648 \(got 2,147,483,648\)"),
+        ({"failure_probability": 0.0}, "--alpha 0 is not a failure probability"),
+        ({"failure_probability": 1.5}, "--alpha 1.5 is not a failure probability"),
+        ({"images": "first:446"}, "the dataset has only 445 images"),
+        ({"batch_size": -1}, r"--batch-size must lie between 1 and 1,000,000 \(got -1\)"),
+        ({"noise_seed": -1}, r"--seed must lie between 0 and 4294967295 \(got -1\)"),
+        ({"certificate": "nosuch"}, "--certificate nosuch is unknown: choose from cohen"),
     ],
 )
 def test_options_that_can_certify_nothing_are_refused(
-    options: CertifyOptions, message: str, trained: dict[str, Checkpoint], digits: ImageDataset
+    options: dict[str, Any], message: str, trained: dict[str, Checkpoint], digits: ImageDataset
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        plan_run(trained["ssn"], "x", digits, options)
+        plan_run(trained["ssn"], "x", digits, replace(OPTIONS, **options))
 
 
 def test_chunks_of_two_kinds_of_device_are_refused_unless_asked_for(
@@ -289,13 +292,13 @@ def test_chunks_of_two_kinds_of_device_are_refused_unless_asked_for(
     plan = replace(whole, spec=whole.spec.model_copy(update={"chunk_images": 20}))
     with store_with(tmp_path, digits, trained["ssn"]) as store:
         with pytest.raises(UsageError, match=r"images 40 to 59 come from another kind of device .*another; cpu"):
-            run_certification(store, digits, [plan], workers=0, watcher=Listener(), counting=two_kinds)
+            run_certification(store, digits, [plan], workers=0, listener=Listener(), counting=two_kinds)
         [run] = store.incomplete_runs()
         assert run.done == 40
         # What is resumed on the first kind ends well, and bears no mark.
-        run_certification(store, digits, [plan], workers=0, watcher=Listener())
+        run_certification(store, digits, [plan], workers=0, listener=Listener())
         mixed = replace(plan, spec=plan.spec.model_copy(update={"mixed_devices": True}))
-        run_certification(store, digits, [mixed], workers=0, watcher=Listener(), counting=two_kinds)
+        run_certification(store, digits, [mixed], workers=0, listener=Listener(), counting=two_kinds)
         one, several = sorted(store.sealed_runs(), key=lambda found: found.id)
         assert one.notes == ()
         assert several.notes == ("computed on devices of several kinds, or allowed to be",)
@@ -319,7 +322,7 @@ def test_parts_of_a_chunk_from_two_kinds_of_device_are_refused_too(
     assert batch_count(plan.spec, 60) == 19
     with store_with(tmp_path, digits, trained["ssn"]) as store:
         with pytest.raises(UsageError, match=r"images 0 to 59 come from another kind of device .*another; cpu"):
-            run_certification(store, digits, [plan], workers=0, watcher=Listener(), counting=shared)
+            run_certification(store, digits, [plan], workers=0, listener=Listener(), counting=shared)
         [run] = store.incomplete_runs()
         assert run.done == 0
 

@@ -32,7 +32,7 @@ def store(tmp_path: Path, digits: ImageDataset, trained: dict[str, Checkpoint]) 
 
 
 def certified(store: Store, digits: ImageDataset, *planned: PlannedRun) -> None:
-    run_certification(store, digits, planned, workers=0, watcher=Listener())
+    run_certification(store, digits, planned, workers=0, listener=Listener())
 
 
 def test_a_method_with_another_certificate_certifies_the_same_checkpoint_by_it(
@@ -85,7 +85,7 @@ def test_a_run_as_earlier_releases_planned_it_keeps_its_fingerprint(
             "certifies checkpoints that uniform trained, and this one was trained by cohen",
         ),
         ("cohen", {"certificate": "box"}, "--certificate box: .*does not hold for gaussian"),
-        ("cohen", {"certificate": "tomorrow"}, "--certificate tomorrow: choose from cohen"),
+        ("cohen", {"certificate": "tomorrow"}, "--certificate tomorrow is unknown: choose from cohen"),
         ("uniform", {"certificate": "box-image"}, "looks at the pixels"),
         ("dssn", {"procedure": "top-two"}, "dssn is exact and needs no bounds"),
         ("dssn", {"certify_sigma": 1e-4}, "it needs at least 2"),
@@ -121,7 +121,7 @@ def test_methods_that_share_their_training_share_the_trials_of_a_sweep(tmp_path:
     assert [cell.method for cell in sweep.cells] == ["uniform", "uniform++"]
     assert len(sweep.trials) == 1
     with Store.create_or_open(str(tmp_path / "results.db")) as store:
-        finished = run_sweep(store, tmp_path, digits, sweep, workers=0, watcher=Listener())
+        finished = run_sweep(store, tmp_path, digits, sweep, workers=0, listener=Listener())
         assert [run.spec.method for run in finished] == ["uniform", "uniform++"]
         runs = store.sealed_runs()
     assert len({run.checkpoint_sha256 for run in runs}) == 1

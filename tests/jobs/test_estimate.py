@@ -6,13 +6,19 @@ from pathlib import Path
 import pytest
 
 from rsbench.data.dataset import ImageDataset
-from rsbench.jobs.batches import batches, votes
-from rsbench.jobs.bench import Speed
-from rsbench.jobs.bench_results import BenchResult, keep_result, kept_results, last_result
 from rsbench.jobs.certify import run_certification
 from rsbench.jobs.estimate import estimate_runs
 from rsbench.jobs.planning import CertifyOptions, plan_run
-from rsbench.jobs.speeds import KnownSpeed
+from rsbench.jobs.speeds import (
+    ExpectedSpeed,
+    MeasuredSpeed,
+    SpeedRecord,
+    load_speeds,
+    matching_speed,
+    save_speed,
+    total_batches,
+    total_votes,
+)
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.models.device import describe_device
 from rsbench.records import Chunk
@@ -20,21 +26,21 @@ from rsbench.specs import CertificationSpec
 from tests.fixtures.trained import Interrupter, store_with
 from tests.fixtures.untrained import INFO, header, spec
 
-SPEED = Speed(describe_device("cpu"), 100.0, 40.0, 0.4, {}, 0.25, 1, None)
+SPEED = MeasuredSpeed(describe_device("cpu"), 100.0, 40.0, 0.4, {}, 0.25, 1, None)
 
 
-def kept(home: Path, *results: tuple[CertificationSpec, Speed]) -> list[BenchResult]:
+def kept(home: Path, *results: tuple[CertificationSpec, MeasuredSpeed]) -> list[SpeedRecord]:
     """What can be read after these benches of mlp."""
     for of_spec, speed in results:
-        keep_result(home, header(), of_spec, speed)
-    return kept_results(home, pytest.fail)
+        save_speed(home, header(), of_spec, speed)
+    return load_speeds(home, pytest.fail)
 
 
 def test_a_chunk_fills_its_last_batch() -> None:
     run = spec(n=250, batch_size=64)
     chunks = [Chunk(0, tuple(range(8))), Chunk(1, (8,))]
     # 8 · 270 votes in 33.75 batches, 270 in 4.2.
-    assert (votes(run, chunks), batches(run, chunks)) == (9 * 270, 34 + 5)
+    assert (total_votes(run, chunks), total_batches(run, chunks)) == (9 * 270, 34 + 5)
 
 
 def test_a_result_comes_back_as_it_was_kept(tmp_path: Path) -> None:
@@ -51,19 +57,19 @@ def test_a_result_comes_back_as_it_was_kept(tmp_path: Path) -> None:
 
 def test_a_result_speaks_for_runs_of_its_network_device_and_options(tmp_path: Path) -> None:
     results = kept(tmp_path, (spec(), SPEED), (spec(batch_size=32), replace(SPEED, device="another")))
-    assert last_result(results, "mlp", INFO.shape, spec(n=9000, images="0:3:1", chunk_images=2)) == next(
+    assert matching_speed(results, "mlp", INFO.shape, spec(n=9000, images="0:3:1", chunk_images=2)) == next(
         result for result in results if result.device == SPEED.device
     )
-    assert last_result(results, "cnn", INFO.shape, spec()) is None
-    assert last_result(results, "mlp", (1, 3, 4), spec()) is None
-    assert last_result(results, "mlp", INFO.shape, spec(batch_size=32)) is None
-    assert last_result(results, "mlp", INFO.shape, spec(device="cuda")) is None
+    assert matching_speed(results, "cnn", INFO.shape, spec()) is None
+    assert matching_speed(results, "mlp", (1, 3, 4), spec()) is None
+    assert matching_speed(results, "mlp", INFO.shape, spec(batch_size=32)) is None
+    assert matching_speed(results, "mlp", INFO.shape, spec(device="cuda")) is None
 
 
 def test_a_result_of_the_same_noise_is_preferred_to_a_newer_one(tmp_path: Path) -> None:
     results = kept(tmp_path, (spec("uniform"), SPEED), (spec("cohen"), SPEED))
     for method, family in (("uniform", "uniform"), ("cohen", "gaussian"), ("ssn", "gaussian")):
-        found = last_result(results, "mlp", INFO.shape, spec(method))
+        found = matching_speed(results, "mlp", INFO.shape, spec(method))
         assert found is not None
         assert found.family == family
 
@@ -76,9 +82,9 @@ def test_a_file_that_is_no_result_is_told_and_passed_over(content: bytes, tmp_pa
     kept(tmp_path, (spec(), SPEED))
     (tmp_path / "bench" / "x.json").write_bytes(content)
     told: list[str] = []
-    assert len(kept_results(tmp_path, told.append)) == 1
+    assert len(load_speeds(tmp_path, told.append)) == 1
     [line] = told
-    assert line.startswith(f"{tmp_path}/bench/x.json is no result of rsbench bench that can be read: remove it")
+    assert line.startswith(f"{tmp_path}/bench/x.json cannot be read as a result of rsbench bench: remove it")
 
 
 @pytest.mark.parametrize(
@@ -90,17 +96,17 @@ def test_a_result_that_cannot_be_is_told(field: str, value: str, tmp_path: Path)
     [file] = (tmp_path / "bench").iterdir()
     file.write_text(result.canonical_json()[:-1].replace(f'"{field}":', '"_":') + f',"{field}":{value}}}')
     told: list[str] = []
-    assert kept_results(tmp_path, told.append) == []
+    assert load_speeds(tmp_path, told.append) == []
     assert len(told) == 1
 
 
 def test_no_more_workers_are_busy_than_there_are_batches() -> None:
     run, chunks = spec(n=250), [Chunk(0, tuple(range(8))), Chunk(1, (8,))]
-    bench = KnownSpeed("mlp", "bench", 64.0, "")
-    store = KnownSpeed("mlp", "store", 270.0, "")
+    bench = ExpectedSpeed("mlp", "bench", 64.0, "")
+    store = ExpectedSpeed("mlp", "store", 270.0, "")
     assert [bench.seconds(run, chunks, workers) for workers in (0, 1, 2, 99)] == [39.0, 39.0, 19.5, 1.0]
     assert store.seconds(run, chunks, 1) == 9.0
-    assert KnownSpeed("mlp", None, None, "").seconds(run, chunks, 1) is None
+    assert ExpectedSpeed("mlp", None, None, "").seconds(run, chunks, 1) is None
 
 
 def test_only_what_is_missing_of_a_begun_run_counts(
@@ -114,7 +120,7 @@ def test_only_what_is_missing_of_a_begun_run_counts(
         # Chunks of 50, 50 and 20 images: 15.3, 15.3 and 6.1 batches.
         assert (before.images, before.batches) == (120, 16 + 16 + 7)
         with pytest.raises(KeyboardInterrupt):
-            run_certification(store, digits, [plan], workers=0, watcher=Interrupter(after=50))
+            run_certification(store, digits, [plan], workers=0, listener=Interrupter(after=50))
         after = estimate_runs(store, tmp_path, digits, [plan], workers=1, say=pytest.fail)
         assert (after.runs, after.images, after.passes, after.batches) == (1, 70, 70 * 314, 16 + 7)
         assert after.padding == 23 * 1024 - 70 * 314

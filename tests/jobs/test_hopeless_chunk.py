@@ -24,12 +24,12 @@ def test_a_chunk_that_fails_three_times_stops_the_run_with_the_reason_and_the_re
     plan = plan_run(trained["uniform"], "x", digits, OPTIONS)
     assert plan.spec.chunk_images == 9
     with store_with(tmp_path / "whole", digits, trained["uniform"]) as store:
-        run_certification(store, digits, [plan], workers=0, watcher=Listener())
+        run_certification(store, digits, [plan], workers=0, listener=Listener())
         [run] = store.sealed_runs()
         whole, seal = rows_of(store, run.id), run.seal
     with store_with(tmp_path / "poisoned", digits, trained["uniform"]) as store:
         with pytest.raises(IncompleteError) as error:
-            run_certification(store, PoisonedImages(digits, 40), [plan], workers=1, watcher=Listener())
+            run_certification(store, PoisonedImages(digits, 40), [plan], workers=1, listener=Listener())
         assert str(error.value) == (
             "images 36 to 44 failed 3 times (its worker died): what is finished is kept, and the same command resumes"
         )
@@ -38,7 +38,7 @@ def test_a_chunk_that_fails_three_times_stops_the_run_with_the_reason_and_the_re
         assert rows_of(store, run.id) == whole[:36]
         assert store.details(run.id).claim is None
 
-        run_certification(store, digits, [plan], workers=1, watcher=Listener())
+        run_certification(store, digits, [plan], workers=1, listener=Listener())
         [run] = store.sealed_runs()
         assert rows_of(store, run.id) == whole
         assert run.seal == seal

@@ -13,7 +13,7 @@ from sqlalchemy import event
 
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import IncompleteError
-from rsbench.jobs import patience
+from rsbench.jobs import progress
 from rsbench.jobs.certify import run_certification
 from rsbench.jobs.planning import CertifyOptions, plan_run
 from rsbench.models.checkpoint import Checkpoint
@@ -60,9 +60,9 @@ class Work:
     checkpoint: Checkpoint
     expected: dict[str, list[tuple[object, ...]]]
 
-    def certify(self, store: Store, watcher: Listener) -> None:
+    def certify(self, store: Store, listener: Listener) -> None:
         plan = plan_run(self.checkpoint, "x", self.digits, OPTIONS)
-        run_certification(store, self.digits, [plan], workers=0, watcher=watcher)
+        run_certification(store, self.digits, [plan], workers=0, listener=listener)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_server_that_stays_away_ends_the_command_and_the_next_one_resumes(
     uri = server.get_uri()
     server.psql("CREATE DATABASE another")
     uri = uri.replace("/postgres?", "/another?")
-    monkeypatch.setattr(patience, "LIMIT", 0.0)
+    monkeypatch.setattr(progress, "DATABASE_TIMEOUT", 0.0)
     with Store.create_or_open(uri) as store, pytest.raises(IncompleteError) as error:
         work.certify(store, Accident(server.stop, server.stop))
     told = str(error.value)
@@ -111,7 +111,7 @@ def test_a_server_that_stays_away_ends_the_command_and_the_next_one_resumes(
 def test_a_file_that_another_process_holds_is_waited_for(
     limit: float, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "LIMIT", limit)
+    monkeypatch.setattr(progress, "DATABASE_TIMEOUT", limit)
     file = tmp_path / "results.db"
     with (
         Store.create_or_open(str(file)) as store,

@@ -156,7 +156,7 @@ def test_the_images_own_caps_are_used_and_of_other_images_refused(store: Store) 
     radius_N = np.minimum(verdicts.radius_N, 64.0)
     correct_N = (verdicts.predicted_N == images.label_N) & ~verdicts.abstained_N
     assert curve.radii.tolist() == radius_N[correct_N].tolist()
-    with pytest.raises(UsageError, match="the images of digits here are not those of run"):
+    with pytest.raises(UsageError, match="digits has other images here than in run"):
         recertified(store, written(store, "ssn"), certificate="box-image")
 
 

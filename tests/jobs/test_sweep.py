@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ OPTIONS = SweepOptions(
 
 
 def sweep(store: Store, home: Path, digits: ImageDataset, listener: Listener) -> None:
-    run_sweep(store, home, digits, plan_sweep(OPTIONS, digits), workers=2, watcher=listener)
+    run_sweep(store, home, digits, plan_sweep(OPTIONS, digits), workers=2, listener=listener)
 
 
 @pytest.mark.slow
@@ -81,12 +82,12 @@ def test_a_trial_whose_checkpoint_file_is_gone_is_trained_again_to_the_same_byte
     plan = plan_sweep(replace(OPTIONS, methods=("dssn",), seeds=(0,)), digits)
     with store_with(tmp_path, digits) as store:
         assert untrained(store, tmp_path, plan.trials) == list(plan.trials)
-        run_sweep(store, tmp_path, digits, plan, workers=1, watcher=Listener())
+        run_sweep(store, tmp_path, digits, plan, workers=1, listener=Listener())
         assert untrained(store, tmp_path, plan.trials) == []
         [file] = (tmp_path / "checkpoints").iterdir()
         file.unlink()
         assert untrained(store, tmp_path, plan.trials) == list(plan.trials)
-        run_sweep(store, tmp_path, digits, plan, workers=1, watcher=Listener())
+        run_sweep(store, tmp_path, digits, plan, workers=1, listener=Listener())
         assert file.is_file()
         assert len(store.sealed_runs()) == 1
 
@@ -105,17 +106,17 @@ def test_trials_are_the_grid_method_by_method(digits: ImageDataset) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (replace(OPTIONS, epochs=0), "--epochs 0 trains nothing"),
-        (replace(OPTIONS, seeds=(2**32,)), "--seed 4294967296 is out of range"),
-        (replace(OPTIONS, certify=CertifyOptions(n_estimate=5)), "--n 5 can certify nothing"),
-        (replace(OPTIONS, certify=CertifyOptions(batch_size=0)), "--batch-size 0 is out of range"),
-        (replace(OPTIONS, architecture="vgg"), "unknown architecture 'vgg': choose from mlp, cnn, wrn40-2, resnet50"),
-        (replace(OPTIONS, architecture="resnet50"), "resnet50 takes images of 3 channels, and these have 1"),
+        ({"epochs": 0}, r"--epochs must be at least 1 \(got 0\)"),
+        ({"seeds": (2**32,)}, r"--seed must lie between 0 and 4294967295 \(got 4294967296\)"),
+        ({"methods": ("dssn", "nosuch")}, "unknown method 'nosuch'"),
+        ({"certify": CertifyOptions(n_estimate=5)}, "--n 5 certifies no image"),
+        ({"architecture": "vgg"}, "unknown architecture 'vgg': choose from mlp, cnn, wrn40-2, resnet50"),
+        ({"architecture": "resnet50"}, "resnet50 takes images of 3 channels, and these have 1"),
     ],
 )
-def test_a_sweep_that_cannot_be_is_refused(options: SweepOptions, message: str, digits: ImageDataset) -> None:
+def test_a_sweep_that_cannot_be_is_refused(options: dict[str, Any], message: str, digits: ImageDataset) -> None:
     with pytest.raises(UsageError, match=message):
-        plan_sweep(options, digits)
+        plan_sweep(replace(OPTIONS, **options), digits)
 
 
 def test_another_network_makes_another_sweep_of_other_trials(digits: ImageDataset, tmp_path: Path) -> None:
@@ -143,12 +144,12 @@ def test_a_network_that_was_trained_is_not_taken_for_another(
     options = replace(options, certify=CertifyOptions(images="first:5", n_select=10, n_estimate=20))
     usual, other = plan_sweep(options, digits), plan_sweep(replace(options, architecture="cnn"), digits)
     with store_with(tmp_path, digits) as store:
-        run_sweep(store, tmp_path, digits, usual, workers=1, watcher=Listener())
+        run_sweep(store, tmp_path, digits, usual, workers=1, listener=Listener())
         assert untrained(store, tmp_path, usual.trials) == []
         assert untrained(store, tmp_path, other.trials) == list(other.trials)
-        run_sweep(store, tmp_path, digits, other, workers=1, watcher=Listener())
+        run_sweep(store, tmp_path, digits, other, workers=1, listener=Listener())
         again = Listener()
-        run_sweep(store, tmp_path, digits, other, workers=1, watcher=again)
+        run_sweep(store, tmp_path, digits, other, workers=1, listener=again)
         assert again.lines == []
         assert len(store.sealed_runs()) == 2
         for network in ("mlp", "cnn"):

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsbench.jobs.bench import Speed, duration, shortened
+from rsbench.jobs.benchmark import shortened
+from rsbench.jobs.speeds import MeasuredSpeed, run_time
 from rsbench.specs import CertificationSpec
 from tests.fixtures.untrained import spec
 
@@ -38,13 +39,13 @@ def test_a_part_of_a_run_is_of_its_kind_and_no_longer_than_it_must_be(case: tupl
 
 @pytest.mark.parametrize(("device", "gpu_hours"), [("cpu", None), ("cuda", 40 * 270 / 5.0 / 3600)])
 def test_a_run_takes_its_votes_at_that_speed(device: str, gpu_hours: float | None) -> None:
-    speed = Speed("a device", 10.0, 5.0, 0.5, {}, 0.0, 1, None)
+    speed = MeasuredSpeed("a device", 10.0, 5.0, 0.5, {}, 0.0, 1, None)
     run = spec(n=250, device=device)
-    assert duration(run, speed, 0).seconds == pytest.approx(40 * 270 / 5.0)
-    two = duration(run, speed, 2)
+    assert run_time(run, speed, 0).seconds == pytest.approx(40 * 270 / 5.0)
+    two = run_time(run, speed, 2)
     assert (two.images, two.votes, two.workers) == (40, 40 * 270, 2)
     assert two.seconds == pytest.approx(40 * 270 / 10.0)
     assert two.gpu_hours == pytest.approx(gpu_hours)
     # 40 images in 5 chunks of 8 are 5 · 34 batches, and no more workers than those have work.
-    assert duration(run, speed, 64).workers == 64
-    assert duration(run, speed, 1000).workers == 170
+    assert run_time(run, speed, 64).workers == 64
+    assert run_time(run, speed, 1000).workers == 170

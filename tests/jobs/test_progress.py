@@ -8,7 +8,7 @@ import pytest
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.certify import run_certification
 from rsbench.jobs.planning import CertifyOptions, plan_run
-from rsbench.jobs.tally import RADII, Tally
+from rsbench.jobs.progress import RADII, ProgressTally
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import ImageColumns
 from rsbench.store.store import Store
@@ -23,7 +23,7 @@ def test_the_last_tally_is_the_curve(method: str, tmp_path: Path) -> None:
         spec = write_run(store, DIGITS, method, 0.5, 0, images="0:445:1", count=445)
         [run] = store.with_certified([store.run(spec.fingerprint())], RADII)
         images = store.image_columns(run.id)
-    tally = Tally(spec)
+    tally = ProgressTally(spec)
     tally.add(part_of(images, slice(100)))
     tally.add(part_of(images, slice(100, None)))
     assert run.curve is not None
@@ -38,7 +38,7 @@ def test_the_last_tally_is_the_curve(method: str, tmp_path: Path) -> None:
 def test_shares_are_rounded_to_the_side_that_claims_less(tmp_path: Path) -> None:
     with Store.create_or_open(str(tmp_path / "results.db")) as store:
         spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:20:1", count=20)
-    tally = Tally(spec)
+    tally = ProgressTally(spec)
     assert str(tally) == "no image yet"
     three = np.arange(3)
     radius_N = np.array([0.5, 2.0, 0.0])
@@ -64,10 +64,10 @@ def test_a_resumed_run_tells_of_all_its_images(
     plan = plan_run(trained["ssn"], "x", digits, CertifyOptions(images="first:60", n_estimate=5000))
     with store_with(tmp_path, digits, trained["ssn"]) as store:
         with pytest.raises(KeyboardInterrupt):
-            run_certification(store, digits, [plan], workers=0, watcher=Reader(after=20))
+            run_certification(store, digits, [plan], workers=0, listener=Reader(after=20))
         reader = Reader(after=1000)
-        run_certification(store, digits, [plan], workers=0, watcher=reader)
+        run_certification(store, digits, [plan], workers=0, listener=reader)
         [run] = store.sealed_runs()
-        whole = Tally(certification_of(run))
+        whole = ProgressTally(certification_of(run))
         whole.add(store.image_columns(run.id))
     assert reader.details[-1] == f"ssn sigma 0.5 seed 0: {whole}"

@@ -7,9 +7,9 @@ import pytest
 from rsbench.certification.voting import CertificationWork, ChunkVoter
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import UsageError
-from rsbench.jobs import settings
+from rsbench.jobs import benchmark_settings as settings
+from rsbench.jobs.benchmark_settings import compare_settings
 from rsbench.jobs.planning import CertifyOptions, plan_run
-from rsbench.jobs.settings import compare_settings
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.specs import CertificationSpec
 from tests.fixtures.trained import Listener
@@ -31,15 +31,15 @@ def test_the_runs_own_setting_comes_first_and_each_other_once(
 ) -> None:
     own = run_of(trained["ssn"], digits)
     listener = Listener()
-    found = compare_settings(trained["ssn"], digits, own, seconds=0.01, watcher=listener)
+    found = compare_settings(trained["ssn"], digits, own, seconds=0.01, listener=listener)
     assert found[0].spec == own
-    assert found[0].alike == 1.0
+    assert found[0].agreement == 1.0
     assert len({one.spec.fingerprint() for one in found}) == len(found) == 6
     assert [one.spec.batch_size for one in found] == [128, 32, 512, 128, 128, 128]
     assert all(one.passes_per_second is not None and one.passes_per_second > 0 for one in found)
     # Another batch is not compared; half the bits change few votes of a trained network.
-    assert [one.alike is None for one in found] == [False, True, True, False, False, False]
-    assert all(one.alike is None or one.alike > 0.9 for one in found)
+    assert [one.agreement is None for one in found] == [False, True, True, False, False, False]
+    assert all(one.agreement is None or one.agreement > 0.9 for one in found)
 
 
 def test_a_setting_that_does_not_work_here_is_told_with_its_reason(
@@ -54,12 +54,12 @@ def test_a_setting_that_does_not_work_here_is_told_with_its_reason(
         return real(work)
 
     monkeypatch.setattr(settings, "ChunkVoter", counter)
-    found = compare_settings(trained["ssn"], digits, own, seconds=0.01, watcher=Listener())
-    assert {one.refusal for one in found if one.spec.precision == "bf16"} == {"no bf16 here"}
+    found = compare_settings(trained["ssn"], digits, own, seconds=0.01, listener=Listener())
+    assert {one.error for one in found if one.spec.precision == "bf16"} == {"no bf16 here"}
     assert [one.passes_per_second is None for one in found] == [one.spec.precision == "bf16" for one in found]
 
 
 def test_its_own_setting_has_to_work(trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path) -> None:
     own = run_of(trained["ssn"], digits).model_copy(update={"device": "cuda"})
-    with pytest.raises(UsageError, match="no CUDA device is usable here"):
-        compare_settings(trained["ssn"], digits, own, seconds=0.01, watcher=Listener())
+    with pytest.raises(UsageError, match="no CUDA device is usable on this machine"):
+        compare_settings(trained["ssn"], digits, own, seconds=0.01, listener=Listener())
