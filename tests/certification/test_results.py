@@ -14,7 +14,7 @@ from tests.fixtures.untrained import INFO, spec
 
 LABELS_N = np.arange(40) % 4
 
-# Selection, the first 100, all 250: a sure class 1; a class 2 that loses its lead; votes split evenly.
+# Vote rows: selection, the first 100, all 250. Images: a clear class 1; a class 2 that loses its lead; a tie.
 COUNTS_NRK = np.array(
     [
         [[0, 20, 0, 0], [0, 100, 0, 0], [0, 248, 0, 2]],
@@ -22,21 +22,21 @@ COUNTS_NRK = np.array(
         [[10, 10, 0, 0], [50, 50, 0, 0], [125, 125, 0, 0]],
     ]
 )
-COUNTED = ChunkVotes(
+CHUNK_VOTES = ChunkVotes(
     Chunk(2, (5, 6, 9)), Votes(COUNTS_NRK, (100, 250)), seconds=1.0, devices=frozenset({"cpu"}), batches=13
 )
 
 
-def test_rows_come_in_the_order_of_the_chunk() -> None:
-    rows = certify_chunks(spec(), INFO, LABELS_N, [COUNTED])
+def test_rows_are_in_the_order_of_the_chunk() -> None:
+    rows = certify_chunks(spec(), INFO, LABELS_N, [CHUNK_VOTES])
     assert rows.index_N.tolist() == [5, 6, 9]
     assert rows.label_N.tolist() == [1, 2, 1]
     assert rows.votes is not None
     np.testing.assert_array_equal(decode_votes(rows.votes), COUNTS_NRK)
 
 
-def test_an_abstention_has_no_class_and_no_radius_and_is_wrong() -> None:
-    rows = certify_chunks(spec(), INFO, LABELS_N, [COUNTED])
+def test_an_abstention_has_no_class_and_radius_zero_and_counts_as_wrong() -> None:
+    rows = certify_chunks(spec(), INFO, LABELS_N, [CHUNK_VOTES])
     assert rows.predicted_N.tolist() == [1, -1, -1]
     assert rows.radius_N[0] > 0
     assert rows.radius_N[1:].tolist() == [0.0, 0.0]
@@ -44,9 +44,9 @@ def test_an_abstention_has_no_class_and_no_radius_and_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("method", ["cohen", "uniform", "ssn"])
-def test_the_radius_is_that_of_the_declared_certificate(method: str) -> None:
+def test_radii_come_from_the_declared_certificate(method: str) -> None:
     run = spec(method)
-    rows = certify_chunks(run, INFO, LABELS_N, [COUNTED])
+    rows = certify_chunks(run, INFO, LABELS_N, [CHUNK_VOTES])
     verdicts = CERTIFICATES[run.certificate].certify(
         COUNTS_NRK[:, 0], COUNTS_NRK[:, 2], run.measure, failure_probability=0.001
     )
@@ -60,41 +60,41 @@ def test_the_radius_is_that_of_the_declared_certificate(method: str) -> None:
         ({"method": "dssn"}, r"must sum to \(0, 27\)"),
     ],
 )
-def test_votes_that_were_not_asked_for_are_refused(changes: dict[str, Any], complaint: str) -> None:
+def test_votes_of_another_specification_raise(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        certify_chunks(spec(**changes), INFO, LABELS_N, [COUNTED])
+        certify_chunks(spec(**changes), INFO, LABELS_N, [CHUNK_VOTES])
 
 
-def test_votes_for_classes_that_the_data_set_has_not_are_refused() -> None:
+def test_votes_for_other_classes_than_those_of_the_dataset_raise() -> None:
     with pytest.raises(ValueError, match="the votes are of 4 classes, but the dataset has 10"):
-        certify_chunks(spec(), replace(INFO, classes=10), LABELS_N, [COUNTED])
+        certify_chunks(spec(), replace(INFO, classes=10), LABELS_N, [CHUNK_VOTES])
 
 
 @pytest.mark.parametrize("method", ["cohen", "uniform", "ssn"])
-def test_the_rows_of_an_image_are_the_same_whichever_chunks_come_with_its_own(method: str) -> None:
-    other = replace(COUNTED, chunk=Chunk(0, (1, 2, 3)), votes=Votes(COUNTS_NRK[::-1], (100, 250)))
-    together = certify_chunks(spec(method), INFO, LABELS_N, [COUNTED, other])
-    apart = [certify_chunks(spec(method), INFO, LABELS_N, [one]) for one in (COUNTED, other)]
+def test_the_row_of_an_image_does_not_depend_on_other_chunks(method: str) -> None:
+    other = replace(CHUNK_VOTES, chunk=Chunk(0, (1, 2, 3)), votes=Votes(COUNTS_NRK[::-1], (100, 250)))
+    together = certify_chunks(spec(method), INFO, LABELS_N, [CHUNK_VOTES, other])
+    apart = [certify_chunks(spec(method), INFO, LABELS_N, [one]) for one in (CHUNK_VOTES, other)]
     for name in ("index_N", "label_N", "predicted_N", "radius_N"):
         assert getattr(together, name).tolist() == [value for rows in apart for value in getattr(rows, name)]
     assert together.votes == (apart[0].votes or ()) + (apart[1].votes or ())
 
 
-def test_chunks_are_told_apart_by_the_device_that_voted_on_them() -> None:
-    elsewhere = replace(COUNTED, devices=frozenset({"another"}))
-    both = replace(COUNTED, devices=frozenset({"another", "cpu"}))
-    assert group_by_devices([COUNTED, elsewhere, COUNTED, both]) == {
-        COUNTED.devices: [COUNTED, COUNTED], elsewhere.devices: [elsewhere], both.devices: [both],
+def test_chunks_are_grouped_by_the_devices_that_voted_on_them() -> None:
+    elsewhere = replace(CHUNK_VOTES, devices=frozenset({"another"}))
+    both = replace(CHUNK_VOTES, devices=frozenset({"another", "cpu"}))
+    assert group_by_devices([CHUNK_VOTES, elsewhere, CHUNK_VOTES, both]) == {
+        CHUNK_VOTES.devices: [CHUNK_VOTES, CHUNK_VOTES], elsewhere.devices: [elsewhere], both.devices: [both],
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("row", [0, 1, 2])
-def test_votes_that_are_too_few_or_too_many_are_refused(row: int) -> None:
+def test_too_many_votes_in_any_vote_row_raise(row: int) -> None:
     counts_NRK = COUNTS_NRK.copy()
     counts_NRK[1, row, 3] += 1
-    wrong = replace(COUNTED, votes=Votes(counts_NRK, (100, 250)))
+    wrong = replace(CHUNK_VOTES, votes=Votes(counts_NRK, (100, 250)))
     with pytest.raises(ValueError, match=r"must sum to \(20, 100, 250\)"):
-        certify_chunks(spec(), INFO, LABELS_N, [COUNTED, wrong])
+        certify_chunks(spec(), INFO, LABELS_N, [CHUNK_VOTES, wrong])
 
 
 def test_an_enumerated_run_never_abstains() -> None:

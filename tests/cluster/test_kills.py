@@ -1,8 +1,8 @@
-"""Certification on a real Ray, disturbed at seeded points and started again: the store of a run that nothing disturbed.
+"""Certification on a real Ray cluster that suffers accidents ends with the store of an undisturbed run.
 
-By default the tests take the first two points; RSBENCH_TEST_KILLS says how many.
-`python -m tests.cluster.test_kills` takes 20, two of each kind, or as many as its argument says, and prints what came
-of each.
+Each point is an accident at a seeded moment, after which the same command runs again. By default the tests take the
+first two points; RSBENCH_TEST_KILLS sets another number. `python -m tests.cluster.test_kills` takes 20, two of each
+kind, or as many as its argument says, and prints the outcome of each.
 """
 
 import os
@@ -19,7 +19,7 @@ import pytest
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.in_memory import load_digits
 from tests.cluster.accidents import ACCIDENTS
-from tests.cluster.stage import CHUNK, IMAGES, Stage, done, the_run
+from tests.cluster.environment import CHUNK_IMAGES, IMAGES, Environment, only_run, stored_images
 from tests.fixtures.commands import wait_until
 from tests.fixtures.ray_nodes import Nodes, running_nodes
 
@@ -29,88 +29,100 @@ TESTED = int(os.environ.get("RSBENCH_TEST_KILLS", "2"))
 
 @dataclass(frozen=True)
 class Point:
-    """What happens, and when: once so many images are stored; 0: as soon as the run is claimed."""
+    """An accident and its moment."""
 
     number: int
     kind: str
+    """A key of `ACCIDENTS`."""
+
     images: int
+    """How many images are stored when it happens; with 0 it happens as soon as the run is claimed."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it.
-
-    `stored`: images in the store just after the accident, `kept`: once the command that met it has ended.
-    `complaints`: what is not as it should be.
-    """
+    """What an accident led to."""
 
     victim: str
+    """What was hit."""
+
     stored: int
+    """Images in the store just after the accident."""
+
     exit_code: int
+    """Of the affected command."""
+
     kept: int
+    """Images in the store once the affected command has ended."""
+
     complaints: tuple[str, ...]
+    """What is not as it should be."""
+
     seconds: float
 
 
 def points(count: int) -> list[Point]:
-    """The same points every time."""
-    drawn, kinds = random.Random(20), list(ACCIDENTS)  # noqa: S311 - must be the same every time
+    """Return the same points every time."""
+    generator, kinds = random.Random(20), list(ACCIDENTS)  # noqa: S311 - must be the same every time
     return [
-        Point(i, kinds[i % len(kinds)], max(0, drawn.randrange(-IMAGES // 4, IMAGES - CHUNK))) for i in range(count)
+        Point(i, kinds[i % len(kinds)], max(0, generator.randrange(-IMAGES // 4, IMAGES - CHUNK_IMAGES)))
+        for i in range(count)
     ]
 
 
-def outcome_of(point: Point, stage: Stage) -> Outcome:
-    """Let the accident of a point happen, then give the same command again."""
+def outcome_of(point: Point, environment: Environment) -> Outcome:
+    """Cause the accident of a point, then run the same command again."""
     began = time.monotonic()
-    accident = ACCIDENTS[point.kind](stage, point.number, point.images)
-    started = driver = stage.start(accident.task, accident.database)
+    accident = ACCIDENTS[point.kind](environment, point.number, point.images)
+    first_driver = driver = environment.start(accident.command, accident.database)
     try:
         wait_until(lambda: driver.has_ended() or has_reached(accident.database, accident.after), 300)
-        driver, victim = accident.strike(driver)
-        stored = done(accident.database)
-        exit_code, printed = driver.finish()
+        driver, victim = accident.cause(driver)
+        stored = stored_images(accident.database)
+        exit_code, stdout = driver.finish()
     finally:
-        started.kill()
+        first_driver.kill()
         driver.kill()
-        accident.mend()
-    kept = done(accident.database)
-    # Who is late disturbs nothing.
-    finished = {0} if stored == IMAGES else set()
-    last = driver.told.splitlines()[-1:]
-    verdicts = {
-        "another exit code": exit_code in {accident.exit_code} | finished,
-        # Ray has screens to say of whatever dies.
-        "output": printed == "" and "raylet" not in driver.told,
-        "a traceback": "Traceback" not in driver.told,
-        "not one line": not accident.refuses
+        accident.repair()
+    kept = stored_images(accident.database)
+    # An accident that comes too late affects nothing.
+    also_allowed = {0} if stored == IMAGES else set()
+    last_line = driver.stderr.splitlines()[-1:]
+    checks = {
+        "another exit code": exit_code in {accident.exit_code} | also_allowed,
+        # Ray itself prints screenfuls about whatever dies.
+        "output": stdout == "" and "raylet" not in driver.stderr,
+        "a traceback": "Traceback" not in driver.stderr,
+        "not one line": not accident.is_refused
         or exit_code == 0
-        or (driver.told.count("rsbench: ") == 1 and last[0].startswith("rsbench: ")),
-        "unnoticed": accident.says in driver.told or stored == IMAGES,
-        "lost images": kept >= max(stored, accident.least),
+        or (driver.stderr.count("rsbench: ") == 1 and last_line[0].startswith("rsbench: ")),
+        "unnoticed": accident.message in driver.stderr or stored == IMAGES,
+        "lost images": kept >= max(stored, accident.min_stored),
         "another store": accident.ends_right(),
     }
-    complaints = tuple(f"{name}: {driver.told}" for name, holds in verdicts.items() if not holds)
+    complaints = tuple(f"{name}: {driver.stderr}" for name, passed in checks.items() if not passed)
     return Outcome(victim, stored, exit_code, kept, complaints, time.monotonic() - began)
 
 
 def has_reached(database: str, images: int) -> bool:
-    """Whether a run has been claimed and as many images are stored."""
-    found = the_run(database)
-    return found is not None and found.done >= images
+    """Whether a run has been claimed and that many images are stored."""
+    record = only_run(database)
+    return record is not None and record.done >= images
 
 
 @pytest.fixture(scope="module")
-def stage(mortal_nodes: Nodes, digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    found = Stage(mortal_nodes, digits, tmp_path_factory.mktemp("kills"))
-    yield found
-    found.close()
+def environment(
+    mortal_nodes: Nodes, digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Environment]:
+    environment = Environment(mortal_nodes, digits, tmp_path_factory.mktemp("kills"))
+    yield environment
+    environment.close()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", points(TESTED), ids=lambda point: f"{point.kind} after {point.images} images")
-def test_whatever_happens_the_store_becomes_that_of_an_undisturbed_run(point: Point, stage: Stage) -> None:
-    assert outcome_of(point, stage).complaints == ()
+def test_the_store_after_an_accident_is_that_of_an_undisturbed_run(point: Point, environment: Environment) -> None:
+    assert outcome_of(point, environment).complaints == ()
 
 
 def main(count: int) -> None:
@@ -118,9 +130,9 @@ def main(count: int) -> None:
     print("point  what        at images  stored  exit code  kept  right  seconds  victim")
     right = 0
     with running_nodes() as nodes, tempfile.TemporaryDirectory(prefix="kills") as folder:
-        stage = Stage(nodes, load_digits(), Path(folder))
+        environment = Environment(nodes, load_digits(), Path(folder))
         for point in points(count):
-            o = outcome_of(point, stage)
+            o = outcome_of(point, environment)
             right += not o.complaints
             print(
                 f"{point.number:>5}  {point.kind:<10}  {point.images:>9}  {o.stored:>6}  {o.exit_code:>9}  {o.kept:>4}"
@@ -129,9 +141,11 @@ def main(count: int) -> None:
                 sep="\n",
                 flush=True,
             )
-        stage.close()
-    print(f"{right} of {count} right: the store of an undisturbed run, byte for byte, or of a network that fails, "
-          "what is right of it")  # fmt: skip
+        environment.close()
+    print(
+        f"{right} of {count} right: the store equals that of an undisturbed run byte for byte or, for a network that "
+        "fails, a part of it"
+    )
     sys.exit(right != count)
 
 

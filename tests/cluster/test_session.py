@@ -1,4 +1,4 @@
-"""Ctrl-C while Ray starts or stops."""
+"""Ctrl-C while Ray starts or stops is delayed until it has done so."""
 
 import signal
 
@@ -7,7 +7,7 @@ import pytest
 from rsbench.cluster.session import _delayed_interrupt
 
 
-def test_ctrl_c_is_felt_when_ray_has_started_or_stopped() -> None:
+def test_ctrl_c_interrupts_at_the_end_of_the_block() -> None:
     steps = []
 
     def start() -> None:
@@ -23,7 +23,7 @@ def test_ctrl_c_is_felt_when_ray_has_started_or_stopped() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_second_ctrl_c_is_felt_at_once() -> None:
+def test_a_second_ctrl_c_interrupts_at_once() -> None:
     steps = []
 
     def start() -> None:

@@ -1,4 +1,4 @@
-"""Trials through Tune: the checkpoints that plain training gives, and what happens when one fails."""
+"""Trials through Ray Tune give the checkpoints of plain training, and a failed trial stops no other."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from rsbench.specs import TrainingSpec
 from tests.fixtures.trained import trial
 
 
-class Harvest:
-    """Keeps what a sweep hands over."""
+class Results:
+    """Keeps what the callbacks of `train_trials` receive."""
 
     def __init__(self) -> None:
         self.epochs_done = 0
@@ -33,37 +33,37 @@ class Harvest:
         self.epochs[training_name(spec)] = epochs
 
 
-def run(specs: list[TrainingSpec], digits: ImageDataset, storage: Path) -> Harvest:
-    harvest = Harvest()
+def train_on_two_workers(specs: list[TrainingSpec], digits: ImageDataset, storage: Path) -> Results:
+    results = Results()
     train_trials(
         specs,
         training_data(digits),
         workers=2,
         device="cpu",
         storage=storage,
-        on_epochs=harvest.on_epochs,
-        on_trained=harvest.on_trained,
+        on_epochs=results.on_epochs,
+        on_trained=results.on_trained,
     )
-    return harvest
+    return results
 
 
 @pytest.mark.slow
-def test_tune_gives_the_bytes_of_plain_training_and_leaves_nothing_behind(
+def test_trials_give_the_bytes_of_plain_training_and_leave_no_files(
     digits: ImageDataset, trained: dict[str, Checkpoint], ray_nodes: str, tmp_path: Path
 ) -> None:
     specs = [trial(digits.info, method) for method in ("ssn", "dssn", "cohen")]
-    harvest = run(specs, digits, tmp_path / "tune")
-    assert harvest.checkpoints == {training_name(spec): trained[training_name(spec)].sha256 for spec in specs}
-    assert harvest.epochs_done == sum(spec.epochs for spec in specs)
-    assert [epoch.epoch for epoch in harvest.epochs["ssn"]] == [1, 2, 3]
+    results = train_on_two_workers(specs, digits, tmp_path / "tune")
+    assert results.checkpoints == {training_name(spec): trained[training_name(spec)].sha256 for spec in specs}
+    assert results.epochs_done == sum(spec.epochs for spec in specs)
+    assert [epoch.epoch for epoch in results.epochs["ssn"]] == [1, 2, 3]
     assert not (tmp_path / "tune").exists()
 
 
 @pytest.mark.slow
-def test_a_failed_trial_is_named_and_the_others_are_kept(digits: ImageDataset, ray_nodes: str, tmp_path: Path) -> None:
+def test_a_failed_trial_is_named_and_others_are_kept(digits: ImageDataset, ray_nodes: str, tmp_path: Path) -> None:
     good = trial(digits.info, "ssn")
     diverging = trial(digits.info, "cohen").model_copy(update={"learning_rate": 1e30})
-    harvest = Harvest()
+    results = Results()
     with pytest.raises(IncompleteError, match=r"did not finish \(cohen, sigma 0.5, seed 0: .*diverged"):
         train_trials(
             [good, diverging],
@@ -71,7 +71,7 @@ def test_a_failed_trial_is_named_and_the_others_are_kept(digits: ImageDataset, r
             workers=2,
             device="cpu",
             storage=tmp_path / "tune",
-            on_epochs=harvest.on_epochs,
-            on_trained=harvest.on_trained,
+            on_epochs=results.on_epochs,
+            on_trained=results.on_trained,
         )
-    assert list(harvest.checkpoints) == ["ssn"]
+    assert list(results.checkpoints) == ["ssn"]
