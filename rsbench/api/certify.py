@@ -231,7 +231,7 @@ def _reading(store: ResultStore | str | PathLike[str] | None) -> Iterator[Store 
     if isinstance(store, ResultStore):
         yield store.store
         return
-    with Store.look_into(str(store)) as opened:
+    with Store.open_or_empty(str(store)) as opened:
         yield opened
 
 

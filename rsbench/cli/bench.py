@@ -87,7 +87,7 @@ def bench(
     description = CheckpointDescription(
         method=method, sigma=sigma, architecture=architecture, normalisation=normalisation
     )
-    with Store.look_into(o.database(files.db)) as store:
+    with Store.open_or_empty(o.database(files.db)) as store:
         subject, data = choose_subject(store, o.home(), named, description, checkpoint)
     spec = plan_run(subject, "", data, options).spec
     if settings:

@@ -90,7 +90,7 @@ def certify(
     )
     workers, location = run.worker_count(options.device), o.database(files.db)
     # Whatever is refused is refused before a database is made.
-    with Store.look_into(location) as store:
+    with Store.open_or_empty(location) as store:
         chosen = choose_checkpoints(store, o.home(), data, description, checkpoint=checkpoint)
         planned = [plan_run(found, path, data, options) for found, path in chosen]
         if dry_run:

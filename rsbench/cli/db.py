@@ -20,28 +20,29 @@ app = typer.Typer(
 def current(db: o.Database = None, json: o.Json = False) -> None:
     """Print the database's revision and the one that this rsbench needs."""
     from rsbench.store.location import location_name
-    from rsbench.store.maintenance import revisions
+    from rsbench.store.revisions import database_revision, head_revision
 
     location = o.database(db)
-    found, needed = revisions(location)
+    revision, needed = database_revision(location), head_revision()
     name = location_name(location)
     if json:
-        print_json({"database": name, "revision": found, "needed": needed})
+        print_json({"database": name, "revision": revision, "needed": needed})
     else:
-        print(f"{name}: revision {found}, this rsbench needs {needed}")
+        print(f"{name}: revision {revision}, this rsbench needs {needed}")
 
 
 @app.command()
 def upgrade(db: o.Database = None) -> None:
     """Bring the database to the revision that this rsbench needs; it is made when it is not there yet."""
     from rsbench.store.location import location_name
-    from rsbench.store.maintenance import bring_up_to_date
+    from rsbench.store.revisions import upgrade_database
 
     location = o.database(db)
-    done = bring_up_to_date(location)
-    print(f"{location_name(location)}: {'already' if done.before == done.after else 'now'} at revision {done.after}")
-    if done.backup is not None:
-        print(f"{done.backup}: the database as it was at revision {done.before}")
+    result = upgrade_database(location)
+    word = "already" if result.before == result.after else "now"
+    print(f"{location_name(location)}: {word} at revision {result.after}")
+    if result.backup is not None:
+        print(f"{result.backup}: the database as it was at revision {result.before}")
 
 
 @app.command()
@@ -61,7 +62,7 @@ def check(
         sealed = len(chosen) or len({run.id for run in store.sealed_runs(exploratory=True)})
         progress.begin("checking", sealed, "runs")
         try:
-            findings = list(store.check(chosen, checked=lambda fingerprint: progress.advance(1, fingerprint[:12])))
+            findings = list(store.check(chosen, on_checked=lambda fingerprint: progress.advance(1, fingerprint[:12])))
         finally:
             progress.end()
     if json:

@@ -54,7 +54,7 @@ def sweep(
     planned = plan_sweep(options, data)
     workers, location = run.worker_count(certify.device), o.database(files.db)
     if dry_run:
-        with Store.look_into(location) as store:
+        with Store.open_or_empty(location) as store:
             tell_estimate(estimate_sweep(store, o.home(), data, planned, workers=workers, say=say), json)
         return
     with Store.create_or_open(location) as store:

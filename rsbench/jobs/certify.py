@@ -43,7 +43,7 @@ def run_certification(
     every finished chunk kept.
     """
     store.record_dataset(dataset.info)
-    with store.keeping_claims():
+    with store.renewed_claims():
         # All are claimed before the first is begun: whose run is taken learns it now, not after hours.
         opened = [(plan, _open(store, dataset, plan)) for plan in planned]
         images = [0 if run.is_sealed else len(indices_of(plan.spec.images)) - len(run.done) for plan, run in opened]

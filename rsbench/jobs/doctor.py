@@ -8,8 +8,7 @@ from pathlib import Path
 
 from rsbench.data.registry import DATASETS, load_dataset
 from rsbench.errors import RsbenchError
-from rsbench.store.filesystem import network_type, usable_location
-from rsbench.store.location import location_name
+from rsbench.store.location import location_name, network_filesystem_type, usable_location
 from rsbench.version import installed_version
 
 
@@ -48,7 +47,7 @@ def examine_database(location: str) -> Finding:
     except RsbenchError as error:
         return Finding("database", None if error.exit_code == 2 else False, str(error))
     message = f"{location_name(location)}: {sealed} sealed runs, {incomplete} incomplete"
-    kind = None if file is None else network_type(file)
+    kind = None if file is None else network_filesystem_type(file)
     if kind is not None:
         message += f"; on a network file system ({kind}), where no second machine may open it"
     return Finding("database", True, message)

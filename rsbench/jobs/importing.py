@@ -27,7 +27,7 @@ def import_files(
     """
     reading = read()
     if dry_run:
-        with Store.look_into(location) as store:
+        with Store.open_or_empty(location) as store:
             new = [store.find_run(run.spec.fingerprint()) is None for run in reading.runs]
     else:
         with Store.create_or_open(location) as store:

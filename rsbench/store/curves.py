@@ -1,21 +1,25 @@
-"""A curve as blocks of its distinct radii: its value at any radius needs one short row. Shapes: M radii, C curves."""
+"""Certified curves: writing them, and reading them at chosen radii or in full.
+
+A curve's distinct radii are stored in blocks of up to 64. Each block also records how many images have a radius beyond
+it, so the certified accuracy at any radius follows from one block. Shapes: M distinct radii, C curves.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, insert
+from sqlalchemy import ColumnElement, Connection, Float, column, insert, select, values
 
-from rsbench.records import FloatArray, IntArray, NewCurve, StepCurve
+from rsbench.records import BoolArray, FloatArray, IntArray, NewCurve, StepCurve
 from rsbench.store import tables as t
-from rsbench.store.rows import inserted_id, now
+from rsbench.store.engine import insert_row
 
-_SIZE = 64
+_BLOCK_SIZE = 64
 
 
 def add_curve(connection: Connection, run_id: int, curve: NewCurve, *, statement: str | None, is_primary: bool) -> None:
-    """Add a curve with its blocks."""
-    curve_id = inserted_id(
+    """Add a curve and its blocks to a run."""
+    curve_id = insert_row(
         connection,
         insert(t.certified_curve).values(
             run_id=run_id,
@@ -29,40 +33,94 @@ def add_curve(connection: Connection, run_id: int, curve: NewCurve, *, statement
             correct=curve.correct,
             abstained=curve.abstained,
             average_certified_radius=curve.average_certified_radius,
-            created_at=now(),
+            created_at=t.utc_now(),
         ),
     )
-    connection.execute(insert(t.curve_block), [{"curve_id": curve_id, **block} for block in blocks_of(curve.radii)])
+    connection.execute(insert(t.curve_block), [{"curve_id": curve_id, **block} for block in curve_blocks(curve.radii)])
 
 
-def blocks_of(radii: FloatArray) -> Iterator[dict[str, Any]]:
-    """The rows of `curve_block`, but for their curve, of the radii of all images classified correctly."""
+def curve_blocks(radii: FloatArray) -> Iterator[dict[str, Any]]:
+    """Cut the radii of all correctly classified images, in any order, into rows of `curve_block` without `curve_id`."""
     radius_M, count_M = np.unique(radii, return_counts=True)
-    for start in range(0, max(len(radius_M), 1), _SIZE):
+    for start in range(0, max(len(radius_M), 1), _BLOCK_SIZE):
         yield {
-            # The first block answers for every radius below its own.
+            # The first block also answers for radii below its smallest one.
             "first_radius": float(radius_M[start]) if start else 0.0,
-            "above": int(count_M[start + _SIZE :].sum()),
-            "radii": radius_M[start : start + _SIZE].astype("<f8").tobytes(),
-            "counts": count_M[start : start + _SIZE].astype("<u4").tobytes(),
+            "above": int(count_M[start + _BLOCK_SIZE :].sum()),
+            "radii": radius_M[start : start + _BLOCK_SIZE].astype("<f8").tobytes(),
+            "counts": count_M[start : start + _BLOCK_SIZE].astype("<u4").tobytes(),
         }
 
 
-def step_curve_of(blocks: Sequence[tuple[bytes, bytes]]) -> StepCurve:
-    """The whole curve of all its blocks' radii and counts, in their order."""
-    radius_M = np.frombuffer(b"".join(radii for radii, _ in blocks), "<f8")
-    return StepCurve(radius_M, np.frombuffer(b"".join(counts for _, counts in blocks), "<u4").astype(np.int64))
+def read_step_curves(connection: Connection, curve_ids: Sequence[int]) -> dict[int, StepCurve]:
+    """Return complete curves by their id."""
+    block = t.curve_block.c
+    query = select(block.curve_id, block.radii, block.counts).order_by(block.curve_id, block.first_radius)
+    radii: dict[int, list[bytes]] = {curve_id: [] for curve_id in curve_ids}
+    counts: dict[int, list[bytes]] = {curve_id: [] for curve_id in curve_ids}
+    for row in connection.execute(query.where(block.curve_id.in_(radii))).all():
+        radii[row.curve_id].append(row.radii)
+        counts[row.curve_id].append(row.counts)
+    return {curve_id: _step_curve(radii[curve_id], counts[curve_id]) for curve_id in radii}
 
 
-def certified_at(threshold: float, above_C: IntArray, blocks: Sequence[tuple[bytes, bytes]]) -> list[tuple[int, int]]:
-    """How many images have a radius larger than a threshold, and at least as large: of one block of each curve.
+def read_certified_counts(
+    connection: Connection, curve_ids: Sequence[int], thresholds: Sequence[float]
+) -> dict[int, dict[float, tuple[int, int]]]:
+    """Return, by curve and threshold, how many images have a larger radius, and how many one at least as large.
 
-    It must be the block with the largest first radius that does not exceed the threshold.
+    Only correctly classified images count.
     """
-    steps = step_curve_of(blocks)
-    end_C = np.cumsum([len(radii) // 8 for radii, _ in blocks])
-    columns = []
-    for holds_M in (steps.radius_M > threshold, steps.radius_M >= threshold):
-        total_M = np.concatenate([[0], np.cumsum(np.where(holds_M, steps.count_M, 0))])
-        columns.append((above_C + np.diff(total_M[end_C], prepend=0)).tolist())
-    return list(zip(*columns, strict=True))
+    by_curve: dict[int, dict[float, tuple[int, int]]] = {curve_id: {} for curve_id in curve_ids}
+    if not curve_ids or not thresholds:
+        return by_curve
+    curve, block = t.certified_curve, t.curve_block
+    at = values(column("threshold", Float), name="at").data([(threshold,) for threshold in thresholds]).cte()
+
+    def of_deciding_block(wanted: ColumnElement[Any]) -> ColumnElement[Any]:
+        # The block that decides is the last one that begins at or below the threshold. Three scalar subqueries find it
+        # by its key. With a join instead, PostgreSQL may read all blocks of all curves.
+        query = select(wanted).where(block.c.curve_id == curve.c.id, block.c.first_radius <= at.c.threshold)
+        return query.order_by(block.c.first_radius.desc()).limit(1).correlate(curve, at).scalar_subquery()
+
+    query = select(
+        at.c.threshold,
+        curve.c.id,
+        of_deciding_block(block.c.above),
+        of_deciding_block(block.c.radii),
+        of_deciding_block(block.c.counts),
+    ).select_from(at.join(curve, curve.c.id.in_(curve_ids)))
+    rows = connection.execute(query).all()
+    if not rows:
+        return by_curve
+    threshold_C, id_C, above_C, radii_C, counts_C = zip(*rows, strict=True)
+    larger_C, at_least_C = _count_certified(np.array(threshold_C), np.array(above_C), radii_C, counts_C)
+    counts = zip(larger_C.tolist(), at_least_C.tolist(), strict=True)
+    for curve_id, threshold, larger_and_at_least in zip(id_C, threshold_C, counts, strict=True):
+        by_curve[curve_id][threshold] = larger_and_at_least
+    return by_curve
+
+
+def _count_certified(
+    threshold_C: FloatArray, above_C: IntArray, radii_C: Sequence[bytes], counts_C: Sequence[bytes]
+) -> tuple[IntArray, IntArray]:
+    """Return how many images of each curve have a radius larger than its threshold, and at least as large.
+
+    Of each curve, the columns of the block that decides at its threshold are given.
+    """
+    blocks = _step_curve(radii_C, counts_C)
+    size_C = np.array([len(radii) // 8 for radii in radii_C])
+    threshold_M = np.repeat(threshold_C, size_C)
+    end_C = np.cumsum(size_C)
+
+    def sum_by_curve(is_certified_M: BoolArray) -> IntArray:
+        total_M = np.concatenate([[0], np.cumsum(np.where(is_certified_M, blocks.count_M, 0))])
+        return np.asarray(above_C + np.diff(total_M[end_C], prepend=0), dtype=np.int64)
+
+    return sum_by_curve(blocks.radius_M > threshold_M), sum_by_curve(blocks.radius_M >= threshold_M)
+
+
+def _step_curve(radii: Sequence[bytes], counts: Sequence[bytes]) -> StepCurve:
+    """Decode and concatenate the columns `radii` and `counts` of blocks."""
+    radius_M = np.frombuffer(b"".join(radii), "<f8")
+    return StepCurve(radius_M, np.frombuffer(b"".join(counts), "<u4").astype(np.int64))

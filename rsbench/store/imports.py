@@ -1,4 +1,4 @@
-"""Runs that others computed, into the store."""
+"""Adding runs that were computed elsewhere."""
 
 from dataclasses import dataclass
 
@@ -8,37 +8,42 @@ from sqlalchemy import Connection, func, insert, select
 from rsbench.errors import StoreError, UsageError
 from rsbench.records import ImageColumns, ImportedRun
 from rsbench.store import tables as t
+from rsbench.store.engine import insert_row
 from rsbench.store.images import add_images, read_images
-from rsbench.store.rows import inserted_id, now, record_dataset
+from rsbench.store.registration import add_dataset
 from rsbench.store.seal import seal_run
 
 
 @dataclass(frozen=True)
 class ImportOutcome:
-    """An imported run, and whether it was not there before."""
+    """An imported run."""
 
     fingerprint: str
     new: bool
+    """False if the run had been imported before."""
 
 
-def import_run(connection: Connection, imported: ImportedRun, newest: dict[str, ImageColumns]) -> ImportOutcome:
-    """Add a run and seal it. `newest`: the images of the run before it on the same data set, by its fingerprint.
+def import_run(connection: Connection, imported: ImportedRun, latest_images: dict[str, ImageColumns]) -> ImportOutcome:
+    """Add a run that was computed elsewhere and seal it. Importing an identical run again has no effect.
 
-    Raises UsageError and StoreError as `Writer.import_runs` says.
+    latest_images: the images of the last run that this transaction imported, by the fingerprint of its dataset. It is
+    updated, so that importing many files does not read the images of each of them back.
+    Raises UsageError and StoreError as `Writer.import_runs` does.
     """
     run, spec, fingerprint = t.certification_run, imported.spec, imported.spec.fingerprint()
-    same = select(run.c.fingerprint).where(run.c.content_sha256 == spec.content_sha256)
-    known = connection.scalars(same).all()
-    if fingerprint in known:
+    same_content = connection.scalars(
+        select(run.c.fingerprint).where(run.c.content_sha256 == spec.content_sha256)
+    ).all()
+    if fingerprint in same_content:
         return ImportOutcome(fingerprint, new=False)
-    if known:
+    if same_content:
         raise UsageError(
-            f"{imported.source} was imported as run {known[0][:12]} with other claims of method, σ, n, α or data set: "
-            "see rsbench show, and give the same options"
+            f"{imported.source} was imported before as run {same_content[0][:12]} with a different method, σ, n, α or "
+            f"dataset: compare them with rsbench show {same_content[0][:12]}, and give the same options"
         )
-    record_dataset(connection, imported.dataset)
-    _check_labels(connection, imported, newest)
-    run_id = inserted_id(
+    add_dataset(connection, imported.dataset)
+    _check_labels(connection, imported, latest_images)
+    run_id = insert_row(
         connection,
         insert(run).values(
             fingerprint=fingerprint,
@@ -59,31 +64,32 @@ def import_run(connection: Connection, imported: ImportedRun, newest: dict[str, 
             source=imported.source,
             content_sha256=spec.content_sha256,
             notes="\n".join(imported.notes) or None,
-            created_at=now(),
+            created_at=t.utc_now(),
             worker_seconds=0.0,
         ),
     )
     add_images(connection, run_id, imported.images)
-    # A radius at a σ that was chosen for the image is no certificate of one classifier.
+    # If σ was chosen for each image, every image has a classifier of its own, and the radii certify no single one.
     seal_run(connection, run_id, "exploratory" if spec.data_dependent else "declared")
-    newest[imported.dataset.fingerprint] = imported.images
+    latest_images[imported.dataset.fingerprint] = imported.images
     return ImportOutcome(fingerprint, new=True)
 
 
-def _check_labels(connection: Connection, imported: ImportedRun, newest: dict[str, ImageColumns]) -> None:
-    """Raises StoreError when the newest run on the same data set knows another label of an image."""
+def _check_labels(connection: Connection, imported: ImportedRun, latest_images: dict[str, ImageColumns]) -> None:
+    """Raise StoreError when the newest run on the same dataset has another label for one of the images."""
     run, images, fingerprint = t.certification_run, imported.images, imported.dataset.fingerprint
-    other = newest.get(fingerprint)
+    other = latest_images.get(fingerprint)
     if other is None:
         other_id = connection.scalar(select(func.max(run.c.id)).where(run.c.dataset_fingerprint == fingerprint))
         if other_id is None:
             return
         other = read_images(connection, other_id, with_votes=False)
-    _, here, there = np.intersect1d(images.index_N, other.index_N, assume_unique=True, return_indices=True)
-    if (wrong := images.label_N[here] != other.label_N[there]).any():
-        first = np.flatnonzero(wrong)[0]
+    _, row_B, other_row_B = np.intersect1d(images.index_N, other.index_N, assume_unique=True, return_indices=True)
+    label_B, other_label_B = images.label_N[row_B], other.label_N[other_row_B]
+    if (differs_B := label_B != other_label_B).any():
+        first = np.flatnonzero(differs_B)[0]
         raise StoreError(
-            f"{imported.source}: image {images.index_N[here][first]} has the label {images.label_N[here][first]}, and "
-            f"{other.label_N[there][first]} in the runs on {imported.dataset.name}: are these other images? then give "
-            "the data set another name"
+            f"{imported.source}: image {images.index_N[row_B][first]} has label {label_B[first]}, but "
+            f"{other_label_B[first]} in stored runs on {imported.dataset.name}: if the images are different ones, give "
+            "the dataset another name"
         )

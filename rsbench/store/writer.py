@@ -1,4 +1,4 @@
-"""What writes to the store: one transaction for each thing that must be whole."""
+"""`Writer`: the half of the store that changes the database."""
 
 import json
 import threading
@@ -23,122 +23,100 @@ from rsbench.specs import CertificationSpec, CheckpointHeader, SweepSpec, Traini
 from rsbench.store import claims
 from rsbench.store import tables as t
 from rsbench.store.curves import add_curve
-from rsbench.store.engine import registering, writing
+from rsbench.store.engine import insert_row, registration_transaction, write_transaction
 from rsbench.store.images import add_images
 from rsbench.store.imports import ImportOutcome, import_run
-from rsbench.store.rows import has, inserted_id, now, record_dataset
+from rsbench.store.registration import add_dataset, add_or_move_checkpoint, add_sweep, add_training
 from rsbench.store.seal import seal_run
 
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A certification run as `Writer.open_run` leaves it: claimed by this writer, unless it is sealed."""
+    """A certification run that `Writer.open_run` has found or created."""
 
     id: int
     fingerprint: str
     is_sealed: bool
+    """If true, the run is complete and not claimed. If false, the writer that opened it has claimed it."""
+
     done: frozenset[int]
-    """Indices of the images that have a result. Not read, and empty, where the run is sealed."""
+    """Indices of the images that have a result. Empty for a sealed run, whose images are not read."""
 
 
 class Writer:
-    """The writing half of the store. Every method is one transaction, and raises StoreError when it fails.
+    """The half of the store that changes the database.
 
-    A run that is open is one writer's alone: what others would write to it is refused with IncompleteError.
+    Transactions: every method is one transaction. If it raises, the database is as it was before the call. When it
+    returns, the change is committed.
+
+    Idempotence: recording what is already stored has no effect, so a command that was interrupted can be run again.
+    Recording something else under the same identity is an error that shows both, except for the path of a checkpoint,
+    which is updated.
+
+    Immutability: a sealed run never changes. Annotations and further curves are new rows beside it.
+
+    Claims: an open run belongs to one writer at a time. `open_run` claims it; `seal`, `release_claims` and the end of
+    the process release it. Another writer may also take it if the claim was not renewed for a minute, see
+    `renewed_claims`. Opening a run that another writer has claimed, and writing to a run whose claim was lost, raise
+    IncompleteError.
+
+    Every method raises StoreError when the database fails, and its subclass UnavailableError when repeating the call
+    later may succeed. A writer may be used by one thread at a time.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._holder = claims.new_holder()
-        self._claimed: set[int] = set()
+        self._has_claims = False
 
     def record_dataset(self, info: DatasetInfo) -> None:
-        """Register a data set; nothing happens when it is known."""
-        with registering(self.engine) as connection:
-            record_dataset(connection, info)
+        """Register a dataset."""
+        with registration_transaction(self.engine) as connection:
+            add_dataset(connection, info)
 
     def record_checkpoint(
         self, sha256: str, *, path: str, header: CheckpointHeader, dataset_fingerprint: str | None = None
     ) -> None:
-        """Register a checkpoint of a registered dataset. Of a checkpoint that is registered already, update the path.
+        """Register a checkpoint, or update the path of a checkpoint that is registered.
 
-        dataset_fingerprint: the dataset that it is used on, where that is not the header's.
+        dataset_fingerprint: the dataset that the checkpoint is used on, which must be registered. By default it is the
+        dataset of the header.
         """
-        with registering(self.engine) as connection:
-            _upsert_checkpoint(connection, sha256, path, header, dataset_fingerprint or header.dataset_fingerprint)
+        with registration_transaction(self.engine) as connection:
+            add_or_move_checkpoint(connection, sha256, path, header, dataset_fingerprint or header.dataset_fingerprint)
 
     def record_sweep(self, spec: SweepSpec) -> None:
-        """Register a sweep; nothing happens when it is known."""
-        with registering(self.engine) as connection:
-            if not has(connection, t.sweep.c.fingerprint == spec.fingerprint()):
-                connection.execute(
-                    insert(t.sweep).values(fingerprint=spec.fingerprint(), spec=spec.canonical_json(), created_at=now())
-                )
+        """Register a sweep."""
+        with registration_transaction(self.engine) as connection:
+            add_sweep(connection, spec)
 
     def record_training(
         self, spec: TrainingSpec, *, sweep: SweepSpec | None, sha256: str, path: str, header: CheckpointHeader,
         epochs: Sequence[EpochRecord], provenance: Provenance,
     ) -> None:  # fmt: skip
-        """Register a finished trial with its checkpoint and epochs. A trial that is registered already stays as it is.
+        """Register a finished trial with its checkpoint and its epochs.
 
-        When a trial is trained again and gives other weights, both are kept: runs of the first may be sealed.
+        The dataset, and the sweep if there is one, must be registered. If training the same specification again gives
+        different weights, both trials are kept, because sealed runs may refer to the first one.
         """
-        with registering(self.engine) as connection:
-            _upsert_checkpoint(connection, sha256, path, header, spec.dataset_fingerprint)
-            run = t.training_run
-            same = (run.c.fingerprint == spec.fingerprint()) & (run.c.checkpoint_sha256 == sha256)
-            if has(connection, same):
-                return
-            run_id = inserted_id(
-                connection,
-                insert(t.training_run).values(
-                    fingerprint=spec.fingerprint(),
-                    sweep_fingerprint=sweep.fingerprint() if sweep else None,
-                    checkpoint_sha256=sha256,
-                    spec=spec.canonical_json(),
-                    provenance=json.dumps(asdict(provenance)),
-                    finished_at=now(),
-                ),
-            )
-            connection.execute(insert(t.training_epoch), [{"training_run_id": run_id, **asdict(e)} for e in epochs])
+        with registration_transaction(self.engine) as connection:
+            add_or_move_checkpoint(connection, sha256, path, header, spec.dataset_fingerprint)
+            add_training(connection, spec, sweep, sha256, epochs, provenance)
 
     def open_run(self, spec: CertificationSpec, *, image_count: int) -> OpenRun:
-        """The run of a spec, made when it is not there yet, and claimed unless it is sealed.
+        """Return the run of a specification, creating it if necessary, and claim it unless it is sealed.
 
-        Its data set and checkpoint must be registered.
-        Raises IncompleteError when another process is at work on it.
+        image_count: how many images the specification's `images` selects. The dataset and the checkpoint must be
+        registered.
+        Raises IncompleteError when another process has claimed the run.
         """
         run = t.certification_run
-        with registering(self.engine) as connection:
+        with registration_transaction(self.engine) as connection:
             row = connection.execute(
                 select(run.c.id, run.c.state).where(run.c.fingerprint == spec.fingerprint())
             ).one_or_none()
             if row is None:
-                run_id = inserted_id(
-                    connection,
-                    insert(run).values(
-                        fingerprint=spec.fingerprint(),
-                        tier="measured",
-                        state="open",
-                        method=spec.method,
-                        family=spec.measure.family,
-                        dataset_fingerprint=spec.dataset_fingerprint,
-                        checkpoint_sha256=spec.checkpoint_sha256,
-                        sigma=spec.measure.sigma,
-                        seed=spec.seed,
-                        certificate=spec.certificate,
-                        procedure=spec.procedure,
-                        n_select=spec.n_select,
-                        n_estimate=spec.n_estimate,
-                        failure_probability=spec.failure_probability,
-                        images=spec.images,
-                        image_count=image_count,
-                        spec=spec.canonical_json(),
-                        notes="computed on devices of several kinds, or allowed to be" if spec.mixed_devices else None,
-                        created_at=now(),
-                        worker_seconds=0.0,
-                    ),
-                )
+                run_id = _insert_run(connection, spec, image_count)
                 self._claim(connection, run_id)
                 return OpenRun(run_id, spec.fingerprint(), is_sealed=False, done=frozenset())
             if row.state == "sealed":
@@ -150,157 +128,187 @@ class Writer:
             return OpenRun(row.id, spec.fingerprint(), is_sealed=False, done=frozenset(done))
 
     def write_chunk(self, run_id: int, images: ImageColumns, *, seconds: float, provenance: Provenance) -> None:
-        """Add the images of a chunk, or of several, to an open run, and where they come from.
+        """Add images to an open run that this writer has claimed.
 
-        What is there already is nothing; raises StoreError when it is there with other values, and IncompleteError when
-        the run is no longer this writer's.
+        images: the images of one or more chunks. seconds: computing time of these images, added up over workers.
+        provenance: the code and the machine that computed them.
+        Writing an identical row again has no effect. Writing a different row for the same image raises a StoreError
+        that shows both rows, and none of the images is added. Raises StoreError when the run does not exist or is
+        sealed, and IncompleteError when this writer has lost its claim.
         """
         run = t.certification_run
-        of_run = run.c.id == run_id
-        with writing(self.engine) as connection:
-            state = connection.scalar(select(run.c.state).where(of_run).with_for_update(key_share=True))
+        is_this_run = run.c.id == run_id
+        with write_transaction(self.engine) as connection:
+            state = connection.scalar(select(run.c.state).where(is_this_run).with_for_update(key_share=True))
+            if state is None:
+                raise StoreError(f"there is no run {run_id}")
             if state != "open":
-                raise StoreError(
-                    f"there is no run {run_id}" if state is None else f"run {run_id} is sealed: its rows never change"
-                )
+                raise StoreError(f"run {run_id} is sealed: its rows never change")
             claims.confirm(connection, run_id, self._holder)
             _add_provenance(connection, run_id, provenance)
-            # A chunk that comes again took no time: whether the first was committed may not have been told.
+            # If the connection is lost during a commit, the caller does not know whether it succeeded, and writes the
+            # images again. Their time must be counted once.
             if add_images(connection, run_id, images):
-                connection.execute(update(run).where(of_run).values(worker_seconds=run.c.worker_seconds + seconds))
+                connection.execute(update(run).where(is_this_run).values(worker_seconds=run.c.worker_seconds + seconds))
 
     def seal(self, run_id: int) -> NewCurve:
-        """Write a complete run's curve and close it for ever.
+        """Write the certified curve and the seal of a complete run, and release its claim. The run never changes again.
 
-        Raises StoreError when images are missing, and IncompleteError when the run is no longer this writer's.
+        Returns the curve that the run's specification declares. Raises StoreError when images are missing or the run is
+        sealed, and IncompleteError when this writer has lost its claim.
         """
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             curve = seal_run(connection, run_id, "declared")
             claims.confirm(connection, run_id, self._holder)
             claims.release(connection, self._holder, run_id)
             return curve
 
     @contextmanager
-    def keeping_claims(self) -> Iterator[None]:
-        """Renews the claims of the runs that are opened within, however long a chunk takes, and gives them back."""
-        over = threading.Event()
+    def renewed_claims(self) -> Iterator[None]:
+        """Renew this writer's claims in the background until the block ends, then release them.
 
-        def renew() -> None:
-            while not over.wait(claims.RENEWAL):
-                # The next may succeed; and who has lost a run is told when they write to it.
-                with suppress(StoreError), writing(self.engine) as connection:
+        Without this, a claim ends when a chunk takes more than a minute.
+        """
+        is_over = threading.Event()
+
+        def renew_until_over() -> None:
+            while not is_over.wait(claims.RENEWAL_SECONDS):
+                # If one renewal fails, the next may succeed. If a run is lost meanwhile, writing to it raises.
+                with suppress(StoreError), write_transaction(self.engine) as connection:
                     claims.renew_all(connection, self._holder)
 
-        heart = threading.Thread(target=renew, name="claims", daemon=True)
-        heart.start()
+        thread = threading.Thread(target=renew_until_over, name="claims", daemon=True)
+        thread.start()
         try:
             yield
         finally:
-            over.set()
-            heart.join()
+            is_over.set()
+            thread.join()
             self.release_claims()
 
     def release_claims(self) -> None:
-        """Give back the runs that this writer opened. Where the database does not answer, the claims expire."""
-        if not self._claimed:
+        """Release this writer's claims. If the database does not answer, they end when they expire."""
+        if not self._has_claims:
             return
         try:
-            with writing(self.engine) as connection:
+            with write_transaction(self.engine) as connection:
                 claims.release(connection, self._holder)
         except StoreError:
-            # This process lives on, but not the work.
-            claims.disown(self._holder)
+            # The claims look alive because this process is, so tell it that nobody works under them.
+            claims.abandon(self._holder)
         self._holder = claims.new_holder()
-        self._claimed.clear()
+        self._has_claims = False
 
     def _claim(self, connection: Connection, run_id: int) -> None:
         claims.take(connection, run_id, self._holder)
-        self._claimed.add(run_id)
+        self._has_claims = True
 
     def add_curve(self, run_id: int, curve: NewCurve, *, statement: str | None = None) -> bool:
-        """Add a curve that was computed from a sealed run's votes. Returns False when it is there already.
+        """Add a curve that was computed from the votes of a sealed run. Return whether it was new.
 
-        Raises StoreError when the run is not sealed, or the same curve is there with other values.
+        statement: where certificate, n and α had been fixed beforehand, in the words of whoever states it.
+        Raises StoreError when the run is not sealed, and when a curve with the same certificate, procedure, n and α is
+        stored with different values.
         """
-        run, known = t.certification_run, t.certified_curve
-        with writing(self.engine) as connection:
+        run, table = t.certification_run, t.certified_curve
+        with write_transaction(self.engine) as connection:
             if connection.scalar(select(run.c.state).where(run.c.id == run_id)) != "sealed":
-                raise StoreError(f"run {run_id} is not sealed: the command that began it finishes it")
-            same = (
-                (known.c.run_id == run_id)
-                & (known.c.certificate == curve.certificate)
-                & (known.c.procedure == curve.procedure)
-                & (known.c.n == curve.n)
-                & (known.c.failure_probability == (curve.failure_probability or 0.0))
-            )
-            found = connection.execute(select(known).where(same)).one_or_none()
-            if found is None:
+                raise StoreError(f"run {run_id} is not sealed: repeat the command that started it to complete it")
+            stored = connection.execute(
+                select(table).where(
+                    table.c.run_id == run_id,
+                    table.c.certificate == curve.certificate,
+                    table.c.procedure == curve.procedure,
+                    table.c.n == curve.n,
+                    table.c.failure_probability == (curve.failure_probability or 0.0),
+                )
+            ).one_or_none()
+            if stored is None:
                 add_curve(connection, run_id, curve, statement=statement, is_primary=False)
                 return True
-            there = (found.correct, found.abstained, found.average_certified_radius)
-            if there != (curve.correct, curve.abstained, curve.average_certified_radius):
+            if (stored.correct, stored.abstained, stored.average_certified_radius) != (
+                curve.correct,
+                curve.abstained,
+                curve.average_certified_radius,
+            ):
                 raise StoreError(
-                    f"run {run_id} has {curve.certificate} at n = {curve.n} with other values "
-                    f"({there[0]} correct, {there[1]} abstentions): run rsbench db check"
+                    f"run {run_id} has a different curve of {curve.certificate} at n = {curve.n}: stored are "
+                    f"{stored.correct} correct images and {stored.abstained} abstentions, computed were "
+                    f"{curve.correct} and {curve.abstained}: run rsbench db check"
                 )
             return False
 
     def import_runs(self, runs: Sequence[ImportedRun]) -> list[ImportOutcome]:
-        """Store and seal runs that others computed, all or none; what is there already is nothing.
+        """Add and seal runs that were computed elsewhere: all of them, or none if one is refused.
 
-        Raises UsageError when a file's content is there under other claims, StoreError when labels of a data set of
-        the same name are not the same.
+        Raises UsageError when a file was imported before with a different description. Raises StoreError when a file
+        gives an image another label than a stored run on the dataset of the same name does.
         """
-        with writing(self.engine) as connection:
-            newest: dict[str, ImageColumns] = {}
-            return [import_run(connection, run, newest) for run in runs]
+        with write_transaction(self.engine) as connection:
+            latest_images: dict[str, ImageColumns] = {}
+            return [import_run(connection, run, latest_images) for run in runs]
 
     def record_reported(self, figures: Sequence[ReportedFigure]) -> int:
-        """Register what papers print; what is known is nothing. Returns how many figures were new."""
+        """Register numbers that papers print, and return how many of them were new."""
         figure = t.reported_figure
         columns = [column for column in figure.c if column is not figure.c.id]
-        with writing(self.engine) as connection:
-            known = {ReportedFigure(*row) for row in connection.execute(select(*columns))}
-            new = [asdict(one) for one in dict.fromkeys(figures) if one not in known]
-            if new:
-                connection.execute(insert(figure), new)
-            return len(new)
+        with write_transaction(self.engine) as connection:
+            stored = {ReportedFigure(*row) for row in connection.execute(select(*columns))}
+            new_rows = [asdict(figure) for figure in dict.fromkeys(figures) if figure not in stored]
+            if new_rows:
+                connection.execute(insert(figure), new_rows)
+            return len(new_rows)
 
     def annotate(
         self, run_id: int, kind: AnnotationKind, *, other_run_id: int | None, reason: str, author: str
     ) -> None:
-        """Say something of a sealed run, which itself never changes."""
-        with writing(self.engine) as connection:
+        """Add a remark about a sealed run. Repeating the call adds another one.
+
+        other_run_id: the run that supersedes or reproduces it, None for an invalid run.
+        """
+        with write_transaction(self.engine) as connection:
             connection.execute(
                 insert(t.annotation).values(
-                    run_id=run_id, kind=kind, other_run_id=other_run_id, reason=reason, author=author, created_at=now()
+                    run_id=run_id,
+                    kind=kind,
+                    other_run_id=other_run_id,
+                    reason=reason,
+                    author=author,
+                    created_at=t.utc_now(),
                 )
             )
 
 
-def _add_provenance(connection: Connection, run_id: int, provenance: Provenance) -> None:
-    known, told = t.run_provenance, json.dumps(asdict(provenance), sort_keys=True)
-    rows = connection.scalars(select(known.c.provenance).where(known.c.run_id == run_id)).all()
-    if told not in rows:
-        connection.execute(insert(known).values(run_id=run_id, number=len(rows), provenance=told, since=now()))
-
-
-def _upsert_checkpoint(
-    connection: Connection, sha256: str, path: str, header: CheckpointHeader, dataset_fingerprint: str
-) -> None:
-    known = t.checkpoint.c.sha256 == sha256
-    if has(connection, known):
-        connection.execute(update(t.checkpoint).where(known).values(path=path))
-        return
-    connection.execute(
-        insert(t.checkpoint).values(
-            sha256=sha256,
-            path=path,
-            method=header.method,
-            dataset_fingerprint=dataset_fingerprint,
-            sigma=header.measure.sigma,
-            seed=header.seed,
-            header=header.canonical_json(),
-            created_at=now(),
-        )
+def _insert_run(connection: Connection, spec: CertificationSpec, image_count: int) -> int:
+    return insert_row(
+        connection,
+        insert(t.certification_run).values(
+            fingerprint=spec.fingerprint(),
+            tier="measured",
+            state="open",
+            method=spec.method,
+            family=spec.measure.family,
+            dataset_fingerprint=spec.dataset_fingerprint,
+            checkpoint_sha256=spec.checkpoint_sha256,
+            sigma=spec.measure.sigma,
+            seed=spec.seed,
+            certificate=spec.certificate,
+            procedure=spec.procedure,
+            n_select=spec.n_select,
+            n_estimate=spec.n_estimate,
+            failure_probability=spec.failure_probability,
+            images=spec.images,
+            image_count=image_count,
+            spec=spec.canonical_json(),
+            notes="computed on devices of several kinds, or allowed to be" if spec.mixed_devices else None,
+            created_at=t.utc_now(),
+            worker_seconds=0.0,
+        ),
     )
+
+
+def _add_provenance(connection: Connection, run_id: int, provenance: Provenance) -> None:
+    table, text = t.run_provenance, json.dumps(asdict(provenance), sort_keys=True)
+    stored = connection.scalars(select(table.c.provenance).where(table.c.run_id == run_id)).all()
+    if text not in stored:
+        connection.execute(insert(table).values(run_id=run_id, number=len(stored), provenance=text, since=t.utc_now()))

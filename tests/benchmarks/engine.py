@@ -101,7 +101,7 @@ def compare(case: Case) -> tuple[CertificationSpec, int, float, float, float]:
 def subject(case: Case) -> tuple[Checkpoint, ImageDataset]:
     """An untrained network and its images."""
     description = CheckpointDescription(method="cohen", sigma=SIGMA, architecture=case.architecture)
-    with Store.look_into("no-such-file.db") as store:
+    with Store.open_or_empty("no-such-file.db") as store:
         return choose_subject(store, Path(), case.dataset, description, None)
 
 

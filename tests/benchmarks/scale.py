@@ -140,7 +140,7 @@ class Measured:
 def planned(images: int, chunk: int) -> tuple[ImageDataset, PlannedRun]:
     """A run with so many images to a chunk."""
     dataset = ManyImages(images)
-    with Store.look_into("no-such-file.db") as store:
+    with Store.open_or_empty("no-such-file.db") as store:
         checkpoint, _ = choose_subject(store, Path(), dataset, CheckpointDescription(method="cohen", sigma=0.5), None)
     plan = plan_run(checkpoint, "", dataset, CertifyOptions(n_select=DRAWN[0], n_estimate=PREFIXES[-1]))
     return dataset, replace(plan, spec=plan.spec.model_copy(update={"chunk_images": chunk}))

@@ -47,7 +47,7 @@ from tests.fixtures.trained import store_with
         ("sweep --method ssn --n 99999999999", "--n must be less than 2,147,483,648 (got 99,999,999,999)"),
         ("sweep --method ssn --batch-size 99999999", "--batch-size must lie between 1 and 1,000,000 (got 99,999,999)"),
         ("sweep --method dssn --sigma 1e300", "sigma must lie between 1e-6 and 1e6"),
-        ("certify --dataset digits --db :memory:", "a database in memory keeps nothing"),
+        ("certify --dataset digits --db :memory:", ":memory: loses all results"),
         ("sweep --method ssn --alpha 1", "--alpha 1 is not a failure probability"),
         ("sweep --method uniform --certificate levine", "--certificate levine is unknown: choose from"),
         ("sweep --method cohen --certificate box", "--certificate box: "),
@@ -67,11 +67,11 @@ from tests.fixtures.trained import store_with
         ("certify --dataset digits --seed=-1", "--seed must lie between 0 and 4294967295 (got -1)"),
         ("certify --dataset imagenet", "there is no folder data/val: name the folder that holds val/<wnid>/*.JPEG"),
         ("certify --dataset fashion-mnist", "data/FashionMNIST/raw does not hold the four files of Fashion-MNIST"),
-        ("certify --dataset digits --db mysql://u:secret@h/d", "mysql is no database for a store"),
+        ("certify --dataset digits --db mysql://u:secret@h/d", "mysql databases are not supported"),
         ("leaderboard", "no results yet at"),
         ("leaderboard --json --csv", "--json and --csv exclude each other"),
         ("show abcdef", "no results yet at"),
-        ("db current", "no database at"),
+        ("db current", "there is no database at"),
         ("dashboard --port 0", "--port 0: give a number from 1 to 65535"),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_database_that_is_newer_full_or_no_database_ends_with_exit_1(
     assert "not a database" in refused(f"db upgrade --db {tmp_path}/text.db", capfd, code=1)
     (tmp_path / "file").write_text("")
     line = refused(f"sweep --method ssn --workers 0 --db {tmp_path}/file/results.db", capfd, code=1)
-    assert "cannot be made" in line
+    assert "cannot be created" in line
 
 
 @pytest.mark.parametrize(

@@ -124,5 +124,5 @@ def test_check_passes_and_names_what_was_changed(
     assert printed_json(f"db check {runs['dssn'][:12]}", capfd)["findings"] == []
     assert run(["db", "check"]) == 4
     told = capfd.readouterr()
-    assert told.out.startswith(f"run {runs['ssn'][:12]}: its rows or its specification are not those that were sealed")
+    assert told.out.startswith(f"run {runs['ssn'][:12]}: its rows or its specification changed after it was sealed")
     assert told.err.splitlines()[-1].startswith("rsbench: 3 findings: what is sealed never changes")

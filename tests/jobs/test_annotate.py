@@ -71,7 +71,7 @@ def test_an_annotation_is_kept_on_every_database_and_leaves_the_run_as_it_is(dat
         assert found.created_at.startswith("20")
         assert (after.seal, after.curve, after.sealed_at) == (before.seal, before.curve, before.sealed_at)
         assert store.sealed_runs()[0].annotations == (found,)
-        assert list(store.check(checked=lambda fingerprint: None)) == []
+        assert list(store.check(on_checked=lambda fingerprint: None)) == []
 
 
 def test_an_invalid_run_is_not_ranked_and_the_board_says_why(store: Store) -> None:

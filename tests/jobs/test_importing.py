@@ -87,7 +87,7 @@ def test_one_broken_file_and_nothing_is_stored(tmp_path: Path) -> None:
 def test_one_contradiction_and_nothing_is_stored(database: str, tmp_path: Path) -> None:
     write_run(tmp_path / "a" / "sigma_0.25")
     write_run(tmp_path / "b" / "sigma_0.25", label=2)
-    with pytest.raises(StoreError, match="image 0 has the label 2, and 1 in the runs on cifar10"):
+    with pytest.raises(StoreError, match="image 0 has label 2, but 1 in stored runs on cifar10"):
         import_tsv(tmp_path, database)
     with Store.open_existing(database) as store:
         assert store.sealed_runs() == []
@@ -96,7 +96,7 @@ def test_one_contradiction_and_nothing_is_stored(database: str, tmp_path: Path) 
 def test_the_same_content_under_other_claims_is_refused(database: str, tmp_path: Path) -> None:
     file = write_run(tmp_path / "sigma_0.25")
     import_tsv(file, database)
-    with pytest.raises(UsageError, match=r"was imported as run .* with other claims"):
+    with pytest.raises(UsageError, match=r"was imported before as run .* with a different method"):
         import_files(lambda: read_tsv([file], import_options(n_select=100)), database, dry_run=False)
 
 

@@ -120,7 +120,7 @@ def test_an_identical_curve_has_no_effect_and_another_one_is_refused(database: s
         assert first.is_new
         assert not recertified(store, run, certificate="box").is_new
         curve = first.result.curve
-        with pytest.raises(StoreError, match="box at n = 10000 with other values"):
+        with pytest.raises(StoreError, match="has a different curve of box at n = 10000"):
             store.add_curve(run.id, replace(curve, correct=curve.correct - 1))
         stored = store.details(run.id).curves[1:]
         assert [record.average_certified_radius for record in stored] == [curve.average_certified_radius]

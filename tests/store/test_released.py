@@ -1,4 +1,4 @@
-"""Databases that earlier releases wrote: refused until they are upgraded, and then whole, on every kind of database."""
+"""Databases of earlier revisions are refused until they are upgraded, and upgrading them loses nothing."""
 
 import json
 import shutil
@@ -14,194 +14,201 @@ from sqlalchemy import Connection, Engine, MetaData, func, insert, select, text
 
 from rsbench.errors import StoreError
 from rsbench.records import ImageColumns
-from rsbench.store.engine import alembic_config, create_store_engine, head_revision
+from rsbench.store.engine import create_store_engine
 from rsbench.store.location import parse_location
-from rsbench.store.maintenance import bring_up_to_date, revisions
+from rsbench.store.revisions import alembic_config, database_revision, head_revision, upgrade_database
 from rsbench.store.store import Store
 from rsbench.votes_format import decode_votes
 from tests.fixtures.results import certification_of
 
-RELEASED = sorted((Path(__file__).parent / "released").glob("*.db"))
+RELEASED_FILES = sorted((Path(__file__).parent / "released").glob("*.db"))
 
 
-@pytest.fixture(params=RELEASED, ids=[file.stem for file in RELEASED])
-def released(request: pytest.FixtureRequest) -> Path:
-    """A database as an earlier release left it; beside it, what is true of it."""
+@pytest.fixture(params=RELEASED_FILES, ids=[file.stem for file in RELEASED_FILES])
+def released_file(request: pytest.FixtureRequest) -> Path:
+    """A SQLite file as rsbench wrote it at an earlier revision, which is its name. A JSON file lists its content."""
     return Path(request.param)
 
 
 @pytest.fixture
-def old(released: Path, database: str) -> str:
-    """A copy of it on each kind of database."""
-    where = parse_location(database)
-    if where.file is not None:
-        shutil.copy(released, where.file)
+def old_database(released_file: Path, database: str) -> str:
+    """A copy of the released file, on SQLite and on PostgreSQL."""
+    location = parse_location(database)
+    if location.file is not None:
+        shutil.copy(released_file, location.file)
     else:
-        with opened(str(released)) as source, opened(database) as target:
+        with open_engine(str(released_file)) as source, open_engine(database) as target:
             with target.begin() as connection:
-                command.upgrade(alembic_config(connection), released.stem)
-            with source.connect() as reading, target.begin() as writing:
-                copy_rows(reading, writing)
+                command.upgrade(alembic_config(connection), released_file.stem)
+            with source.connect() as source_connection, target.begin() as target_connection:
+                copy_all_rows(source_connection, target_connection)
     return database
 
 
 @pytest.fixture
-def upgraded(old: str) -> Iterator[Store]:
-    bring_up_to_date(old)
-    with Store.open_existing(old) as store:
+def upgraded_store(old_database: str) -> Iterator[Store]:
+    upgrade_database(old_database)
+    with Store.open_existing(old_database) as store:
         yield store
 
 
 @contextmanager
-def opened(location: str) -> Iterator[Engine]:
+def open_engine(location: str) -> Iterator[Engine]:
     engine = create_store_engine(parse_location(location))
     yield engine
     engine.dispose()
 
 
-def tables_of(connection: Connection) -> MetaData:
-    """The tables as the database tells them, but for the one that holds its revision."""
-    found = MetaData()
-    found.reflect(connection)
-    found.remove(found.tables["alembic_version"])
-    return found
+def reflect_tables(connection: Connection) -> MetaData:
+    """Return the tables that the database has, except for the one that holds its revision."""
+    tables = MetaData()
+    tables.reflect(connection)
+    tables.remove(tables.tables["alembic_version"])
+    return tables
 
 
-def copy_rows(reading: Connection, writing: Connection) -> None:
-    """All rows of one database, into the empty tables of another."""
-    source, target = tables_of(reading), tables_of(writing)
+def copy_all_rows(source_connection: Connection, target_connection: Connection) -> None:
+    """Copy the rows of a SQLite database into the empty tables of a PostgreSQL database."""
+    source, target = reflect_tables(source_connection), reflect_tables(target_connection)
     for table in target.sorted_tables:
-        if rows := reading.execute(select(source.tables[table.name])).mappings().all():
-            writing.execute(insert(table), [dict(row) for row in rows])
+        if rows := source_connection.execute(select(source.tables[table.name])).mappings().all():
+            target_connection.execute(insert(table), [dict(row) for row in rows])
         if "id" in table.columns:
-            # The server goes on counting where the rows that it did not number itself end.
-            last = select(func.max(table.c.id)).scalar_subquery()
-            writing.execute(select(func.setval(func.pg_get_serial_sequence(table.name, "id"), last)))
+            # Inserting explicit ids does not advance the sequence from which PostgreSQL takes further ids.
+            last_id = select(func.max(table.c.id)).scalar_subquery()
+            set_sequence = select(func.setval(func.pg_get_serial_sequence(table.name, "id"), last_id))
+            target_connection.execute(set_sequence)
 
 
 def all_rows(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of every table by its name, ordered by the primary key."""
     with engine.connect() as connection:
         return {
             table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key.columns))]
-            for table in tables_of(connection).sorted_tables
+            for table in reflect_tables(connection).sorted_tables
         }
 
 
-def truth(released: Path) -> dict[str, dict[str, Any]]:
-    """What must be true of its runs, by fingerprint."""
-    told: dict[str, dict[str, Any]] = json.loads(released.with_suffix(".json").read_text(encoding="utf-8"))
-    return told
+def expected_runs(released_file: Path) -> dict[str, dict[str, Any]]:
+    """Return what the released file contains, by the fingerprint of the run."""
+    runs: dict[str, dict[str, Any]] = json.loads(released_file.with_suffix(".json").read_text(encoding="utf-8"))
+    return runs
 
 
-def test_a_database_of_an_earlier_release_is_kept() -> None:
-    assert [file.stem for file in RELEASED] == ["0001", "0002", "0003"]
+def test_a_database_of_every_earlier_revision_is_kept() -> None:
+    assert [file.stem for file in RELEASED_FILES] == ["0001", "0002", "0003"]
 
 
-def test_an_older_database_is_refused_with_the_command_that_helps(old: str, released: Path) -> None:
-    for opening in (Store.create_or_open, Store.open_existing, Store.look_into):
+def test_old_database_is_refused_with_the_command_that_upgrades_it(old_database: str, released_file: Path) -> None:
+    for open_database in (Store.create_or_open, Store.open_existing, Store.open_or_empty):
         with pytest.raises(StoreError) as error:
-            opening(old)
+            open_database(old_database)
         line = str(error.value)
         assert "\n" not in line
-        assert f"at revision {released.stem}, this rsbench needs {head_revision()}: run rsbench db upgrade" in line
-        # A file is copied by the upgrade; what is on a server is not.
-        assert ("pg_dump" in line) == ("://" in old)
-    assert revisions(old) == (released.stem, head_revision())
+        assert f"at revision {released_file.stem}, this rsbench needs {head_revision()}: run rsbench db upgrade" in line
+        # The upgrade copies a SQLite file, but not a database on a server.
+        assert ("pg_dump" in line) == ("://" in old_database)
+    assert database_revision(old_database) == released_file.stem
 
 
-def test_an_upgraded_database_says_what_the_old_one_said(upgraded: Store, released: Path) -> None:
-    expected = truth(released)
-    assert {run.fingerprint for run in [*upgraded.sealed_runs(), *upgraded.incomplete_runs()]} == set(expected)
-    for fingerprint, told in expected.items():
-        run = upgraded.run(fingerprint)
-        assert (run.fingerprint, run.method, run.done) == (fingerprint, told["method"], len(told["index"]))
-        images = upgraded.image_columns(run.id, with_votes=True)
-        assert images.index_N.tolist() == told["index"]
-        assert images.label_N.tolist() == told["label"]
+def test_upgraded_database_has_the_same_runs_and_images(upgraded_store: Store, released_file: Path) -> None:
+    expected = expected_runs(released_file)
+    runs = [*upgraded_store.sealed_runs(), *upgraded_store.incomplete_runs()]
+    assert {run.fingerprint for run in runs} == set(expected)
+    for fingerprint, expected_run in expected.items():
+        run = upgraded_store.run(fingerprint)
+        assert run.fingerprint == fingerprint
+        assert (run.method, run.done) == (expected_run["method"], len(expected_run["index"]))
+        images = upgraded_store.image_columns(run.id, with_votes=True)
+        assert images.index_N.tolist() == expected_run["index"]
+        assert images.label_N.tolist() == expected_run["label"]
         assert images.predicted_N.tolist() == [
-            -1 if predicted is None else predicted for predicted in told["predicted"]
+            -1 if predicted is None else predicted for predicted in expected_run["predicted"]
         ]
-        assert [radius.hex() for radius in images.radius_N.tolist()] == told["radius"]
+        assert [radius.hex() for radius in images.radius_N.tolist()] == expected_run["radius"]
         assert images.votes is not None
-        assert decode_votes(images.votes).tolist() == told["votes"]
-        assert [provenance.device for provenance in upgraded.details(run.id).provenances] == told["devices"]
-        # Else nobody could resume the run, or find that it is there.
+        assert decode_votes(images.votes).tolist() == expected_run["votes"]
+        provenances = upgraded_store.details(run.id).provenances
+        assert [provenance.device for provenance in provenances] == expected_run["devices"]
+        # A specification with another fingerprint could not be resumed, and its run would be computed again.
         assert certification_of(run).fingerprint() == fingerprint
 
 
-def test_an_upgraded_curve_is_the_old_one(upgraded: Store, released: Path) -> None:
-    for fingerprint, told in truth(released).items():
-        run = upgraded.run(fingerprint)
-        if told["state"] == "open":
+def test_upgraded_database_has_the_same_curves(upgraded_store: Store, released_file: Path) -> None:
+    for fingerprint, expected_run in expected_runs(released_file).items():
+        run = upgraded_store.run(fingerprint)
+        if expected_run["state"] == "open":
             assert (run.curve, run.sealed_at, run.seal) == (None, None, None)
             continue
         assert run.curve is not None
         assert run.seal is not None
-        assert (run.curve.correct, run.curve.abstained) == (told["correct"], told["abstained"])
-        assert run.curve.average_certified_radius.hex() == told["average_certified_radius"]
-        steps = upgraded.step_curves([run.curve.id])[run.curve.id]
-        assert [radius.hex() for radius in np.repeat(steps.radius_M, steps.count_M).tolist()] == told["radii"]
+        assert (run.curve.correct, run.curve.abstained) == (expected_run["correct"], expected_run["abstained"])
+        assert run.curve.average_certified_radius.hex() == expected_run["average_certified_radius"]
+        curve = upgraded_store.step_curves([run.curve.id])[run.curve.id]
+        radii = np.repeat(curve.radius_M, curve.count_M).tolist()
+        assert [radius.hex() for radius in radii] == expected_run["radii"]
 
 
-def test_a_curve_that_an_earlier_release_stored_with_a_statement_was_stated_afterwards(
-    upgraded: Store, released: Path
-) -> None:
-    curves = [curve for run in upgraded.sealed_runs() for curve in upgraded.details(run.id).curves]
+def test_curves_with_a_statement_are_read_as_stated_afterwards(upgraded_store: Store, released_file: Path) -> None:
+    """Earlier releases stored them as declared."""
+    curves = [curve for run in upgraded_store.sealed_runs() for curve in upgraded_store.details(run.id).curves]
     for curve in curves:
         assert (curve.standing == "stated-afterwards") == (curve.statement is not None)
-    assert released.stem != "0003" or any(curve.standing == "stated-afterwards" for curve in curves)
+    assert released_file.stem != "0003" or any(curve.standing == "stated-afterwards" for curve in curves)
 
 
-def test_upgraded_trainings_have_their_epochs(upgraded: Store, released: Path) -> None:
-    found = set()
-    for checkpoint in upgraded.checkpoints():
-        training = upgraded.training_of_checkpoint(checkpoint.sha256)
+def test_upgraded_database_has_the_same_epochs(upgraded_store: Store, released_file: Path) -> None:
+    epochs_by_method = set()
+    for checkpoint in upgraded_store.checkpoints():
+        training = upgraded_store.training_of_checkpoint(checkpoint.sha256)
         epochs = () if training is None else training.epochs
-        found.add((checkpoint.method, *((e.epoch, e.loss, e.accuracy, e.seconds) for e in epochs)))
-    assert found == {(told["method"], *map(tuple, told["epochs"])) for told in truth(released).values()}
+        epochs_by_method.add((checkpoint.method, *((e.epoch, e.loss, e.accuracy, e.seconds) for e in epochs)))
+    expected = {(run["method"], *map(tuple, run["epochs"])) for run in expected_runs(released_file).values()}
+    assert epochs_by_method == expected
 
 
-def test_a_run_that_an_earlier_release_began_is_gone_on_with(upgraded: Store, released: Path) -> None:
-    (begun,) = upgraded.incomplete_runs()
-    spec = certification_of(begun)
-    again = upgraded.open_run(spec, image_count=begun.image_count)
-    done = upgraded.image_columns(begun.id, with_votes=True)
-    assert (again.id, again.done) == (begun.id, frozenset(done.index_N.tolist()))
+def test_open_run_of_an_earlier_release_can_be_completed(upgraded_store: Store, released_file: Path) -> None:
+    (incomplete,) = upgraded_store.incomplete_runs()
+    spec = certification_of(incomplete)
+    opened = upgraded_store.open_run(spec, image_count=incomplete.image_count)
+    done = upgraded_store.image_columns(incomplete.id, with_votes=True)
+    assert (opened.id, opened.done) == (incomplete.id, frozenset(done.index_N.tolist()))
     rest = ImageColumns(
         done.index_N + 2 * len(done), done.label_N, done.predicted_N, done.radius_N, sigma_N=None, votes=done.votes
     )
-    upgraded.write_chunk(begun.id, rest, seconds=1.0, provenance=upgraded.details(begun.id).provenances[0])
-    upgraded.seal(begun.id)
-    curve = upgraded.run(begun.fingerprint).curve
+    provenance = upgraded_store.details(incomplete.id).provenances[0]
+    upgraded_store.write_chunk(incomplete.id, rest, seconds=1.0, provenance=provenance)
+    upgraded_store.seal(incomplete.id)
+    curve = upgraded_store.run(incomplete.fingerprint).curve
     assert curve is not None
     assert (curve.correct, curve.abstained) == (2 * done.correct_N.sum(), 2 * (done.predicted_N < 0).sum())
-    # A further run is numbered after those that were copied.
-    longer = spec.model_copy(update={"seed": spec.seed + 1})
-    assert upgraded.open_run(longer, image_count=begun.image_count).id == 1 + max(
-        upgraded.run(fingerprint).id for fingerprint in truth(released)
+    # The id of a new run follows those of the copied runs.
+    another_spec = spec.model_copy(update={"seed": spec.seed + 1})
+    assert upgraded_store.open_run(another_spec, image_count=incomplete.image_count).id == 1 + max(
+        upgraded_store.run(fingerprint).id for fingerprint in expected_runs(released_file)
     )
 
 
-def test_going_back_with_runs_is_refused_and_loses_nothing(upgraded: Store) -> None:
-    """The first schema cannot hold them; the way back is the copy that the upgrade made."""
-    before = all_rows(upgraded.engine)
-    with pytest.raises(RuntimeError, match="cannot hold these runs"), upgraded.engine.begin() as connection:
+def test_downgrade_of_a_database_with_runs_is_refused_and_changes_nothing(upgraded_store: Store) -> None:
+    """Earlier schemas cannot hold all runs. To go back, the user restores the copy that the upgrade made."""
+    before = all_rows(upgraded_store.engine)
+    with pytest.raises(RuntimeError, match="cannot hold these runs"), upgraded_store.engine.begin() as connection:
         command.downgrade(alembic_config(connection), "0001")
-    assert all_rows(upgraded.engine) == before
+    assert all_rows(upgraded_store.engine) == before
 
 
-def test_going_back_and_forth_without_runs_loses_nothing(upgraded: Store, released: Path) -> None:
-    with upgraded.engine.begin() as connection:
-        found = tables_of(connection)
+def test_downgrade_and_upgrade_without_runs_keep_all_rows(upgraded_store: Store, released_file: Path) -> None:
+    with upgraded_store.engine.begin() as connection:
+        tables = reflect_tables(connection)
         kept = ("dataset", "checkpoint", "sweep", "training_run", "training_epoch")
-        for table in reversed(found.sorted_tables):
+        for table in reversed(tables.sorted_tables):
             if table.name not in kept:
                 connection.execute(table.delete())
-    before = all_rows(upgraded.engine)
-    with upgraded.engine.begin() as connection:
-        command.downgrade(alembic_config(connection), released.stem)
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == released.stem
-    with upgraded.engine.begin() as connection:
+    before = all_rows(upgraded_store.engine)
+    with upgraded_store.engine.begin() as connection:
+        command.downgrade(alembic_config(connection), released_file.stem)
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == released_file.stem
+    with upgraded_store.engine.begin() as connection:
         command.upgrade(alembic_config(connection), "head")
-    assert all_rows(upgraded.engine) == before
+    assert all_rows(upgraded_store.engine) == before
     assert before["training_epoch"]

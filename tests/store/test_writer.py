@@ -1,4 +1,4 @@
-"""What is written is whole, and what is sealed never changes."""
+"""Writing is atomic and idempotent, sealed runs never change, and records are read as they were written."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -44,15 +44,15 @@ def store(database: str) -> Iterator[Store]:
         yield opened
 
 
-def results_of(store: Store, spec: CertificationSpec) -> list[tuple[object, ...]]:
+def rows_of_run(store: Store, spec: CertificationSpec) -> list[tuple[object, ...]]:
     return rows_of(store, store.run(spec.fingerprint()).id)
 
 
-def first_of(store: Store, run_id: int, count: int) -> ImageColumns:
+def first_images(store: Store, run_id: int, count: int) -> ImageColumns:
     return part_of(store.image_columns(run_id, with_votes=True), slice(count))
 
 
-def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
+def test_run_is_read_as_it_was_written(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 3, images="0:50:1", count=50)
     run = store.run(spec.fingerprint()[:12])
     rows = store.image_columns(run.id)
@@ -65,15 +65,15 @@ def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
     assert run.curve is not None
     assert details.curves == (run.curve,)
     radius_M, count_M = np.unique(rows.radius_N[rows.correct_N], return_counts=True)
-    steps = store.step_curves([run.curve.id])[run.curve.id]
-    np.testing.assert_array_equal(steps.radius_M, radius_M)
-    np.testing.assert_array_equal(steps.count_M, count_M)
+    curve = store.step_curves([run.curve.id])[run.curve.id]
+    np.testing.assert_array_equal(curve.radius_M, radius_M)
+    np.testing.assert_array_equal(curve.count_M, count_M)
     assert run.curve.correct == count_M.sum()
     assert run.curve.abstained == (rows.predicted_N < 0).sum()
     assert run.curve.average_certified_radius == pytest.approx((radius_M * count_M).sum() / 50, rel=1e-12)
 
 
-def test_opening_a_run_again_tells_what_is_done(store: Store) -> None:
+def test_opening_a_run_again_returns_the_images_that_are_done(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
     again = store.open_run(spec, image_count=50)
     assert again.done == frozenset(range(25))
@@ -82,7 +82,7 @@ def test_opening_a_run_again_tells_what_is_done(store: Store) -> None:
     assert [run.done for run in store.incomplete_runs("digits")] == [25]
 
 
-def test_an_incomplete_run_cannot_be_sealed(store: Store) -> None:
+def test_incomplete_run_cannot_be_sealed(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
     run = store.run(spec.fingerprint())
     with pytest.raises(StoreError, match="25/50"):
@@ -90,91 +90,91 @@ def test_an_incomplete_run_cannot_be_sealed(store: Store) -> None:
     assert store.sealed_runs() == []
 
 
-def test_a_sealed_run_takes_no_row_and_no_second_seal(store: Store) -> None:
+def test_sealed_run_refuses_images_and_a_second_seal(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50)
     run = store.run(spec.fingerprint())
-    before = results_of(store, spec)
-    further = replace(first_of(store, run.id, 1), index_N=np.array([50]))
+    before = rows_of_run(store, spec)
+    further = replace(first_images(store, run.id, 1), index_N=np.array([50]))
     with pytest.raises(StoreError, match="never change"):
         store.write_chunk(run.id, further, seconds=1.0, provenance=PROVENANCE)
     with pytest.raises(StoreError, match="cannot be sealed"):
         store.seal(run.id)
-    assert results_of(store, spec) == before
+    assert rows_of_run(store, spec) == before
 
 
-def test_rows_for_an_unknown_run_are_refused(store: Store) -> None:
+def test_images_for_a_missing_run_are_refused(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
-    rows = first_of(store, store.run(spec.fingerprint()).id, 5)
+    rows = first_images(store, store.run(spec.fingerprint()).id, 5)
     with pytest.raises(StoreError, match="there is no run 77"):
         store.write_chunk(77, rows, seconds=1.0, provenance=PROVENANCE)
 
 
-def test_chunks_that_end_in_any_order_are_written_together(store: Store) -> None:
+def test_chunks_can_be_written_together_and_in_any_order(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
-    run, before = store.run(spec.fingerprint()), results_of(store, spec)
+    run, before = store.run(spec.fingerprint()), rows_of_run(store, spec)
     for indices in ([40, 41, 26, 27], [30, 49, 25]):
-        more = replace(first_of(store, run.id, len(indices)), index_N=np.array(indices))
+        more = replace(first_images(store, run.id, len(indices)), index_N=np.array(indices))
         store.write_chunk(run.id, more, seconds=1.0, provenance=PROVENANCE)
-    assert [row[0] for row in results_of(store, spec)] == [*range(26), 26, 27, 30, 40, 41, 49]
-    assert results_of(store, spec)[:25] == before
+    assert [row[0] for row in rows_of_run(store, spec)] == [*range(26), 26, 27, 30, 40, 41, 49]
+    assert rows_of_run(store, spec)[:25] == before
 
 
-def test_a_long_run_is_read_in_order_with_and_without_votes(store: Store) -> None:
-    """Longer than what is read at once."""
+def test_images_of_a_long_run_are_read_in_order(store: Store) -> None:
+    # More images than are read in one block.
     images = 10_050
     spec = write_run(store, replace(DIGITS, images=images), "ssn", 0.5, 0, images=f"0:{images}:1", count=images)
     run = store.run(spec.fingerprint())
-    whole, blocks = store.image_columns(run.id, with_votes=True), list(store.image_blocks(run.id, 999))
-    assert whole.index_N.tolist() == list(range(images))
-    assert whole.votes == tuple(votes for block in blocks for votes in block.votes or ())
+    columns, blocks = store.image_columns(run.id, with_votes=True), list(store.image_blocks(run.id, 999))
+    assert columns.index_N.tolist() == list(range(images))
+    assert columns.votes == tuple(votes for block in blocks for votes in block.votes or ())
     for name in ("label_N", "predicted_N", "radius_N"):
-        wanted = np.concatenate([getattr(block, name) for block in blocks]).tolist()
-        assert getattr(whole, name).tolist() == wanted
-        assert getattr(store.image_columns(run.id), name).tolist() == wanted
+        expected = np.concatenate([getattr(block, name) for block in blocks]).tolist()
+        assert getattr(columns, name).tolist() == expected
+        assert getattr(store.image_columns(run.id), name).tolist() == expected
 
 
-def test_the_same_rows_again_are_nothing(store: Store) -> None:
+def test_writing_identical_rows_again_has_no_effect(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
-    run, before = store.run(spec.fingerprint()), results_of(store, spec)
-    more = replace(first_of(store, run.id, 4), index_N=np.array([0, 1, 2, 30]))
+    run, before = store.run(spec.fingerprint()), rows_of_run(store, spec)
+    more = replace(first_images(store, run.id, 4), index_N=np.array([0, 1, 2, 30]))
     assert more.votes is not None
     again = replace(more, votes=more.votes)
     store.write_chunk(run.id, again, seconds=1.0, provenance=PROVENANCE)
-    assert results_of(store, spec) == [*before, (30, *before[3][1:])]
+    assert rows_of_run(store, spec) == [*before, (30, *before[3][1:])]
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "shown_value"),
     [
         ({"radius_N": 0.125}, "radius 0.125"),
         ({"predicted_N": -1, "label_N": 3}, "predicted None"),
         ({"votes": b"\x01\x02"}, "votes 0102"),
     ],
 )
-def test_another_row_of_a_known_image_is_refused_and_both_are_named(
-    store: Store, change: dict[str, Any], told: str
+def test_different_row_for_a_stored_image_is_refused_and_both_are_shown(
+    store: Store, change: dict[str, Any], shown_value: str
 ) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
-    run, before = store.run(spec.fingerprint()), results_of(store, spec)
-    known = part_of(store.image_columns(run.id, with_votes=True), slice(7, 8))
+    run, before = store.run(spec.fingerprint()), rows_of_run(store, spec)
+    stored = part_of(store.image_columns(run.id, with_votes=True), slice(7, 8))
     changed: dict[str, Any] = {
         name: (value,) if name == "votes" else np.array([value]) for name, value in change.items()
     }
-    with pytest.raises(StoreError, match=f"image 7 of run {run.id} is there already with") as error:
-        store.write_chunk(run.id, replace(known, **changed), seconds=1.0, provenance=PROVENANCE)
-    for value in (told, *(getattr(known, name)[0] for name in change if name != "votes")):
+    with pytest.raises(StoreError, match=f"image 7 of run {run.id} is stored with") as error:
+        store.write_chunk(run.id, replace(stored, **changed), seconds=1.0, provenance=PROVENANCE)
+    for value in (shown_value, *(getattr(stored, name)[0] for name in change if name != "votes")):
         assert str(value) in str(error.value)
-    # The whole chunk is refused.
-    assert results_of(store, spec) == before
+    # None of the chunk's images was added.
+    assert rows_of_run(store, spec) == before
 
 
-def test_seeds_have_32_bits(store: Store) -> None:
+def test_seeds_up_to_32_bits_are_stored(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 2**32 - 1, images="0:20:1", count=20)
     run = store.run(spec.fingerprint())
     assert (run.seed, run.training_seed) == (2**32 - 1, 2**32 - 1)
 
 
-def test_a_trial_recorded_twice_stands_once(store: Store) -> None:
+def test_recording_a_trial_twice_stores_it_once(store: Store) -> None:
     store.record_dataset(DIGITS)
     store.record_sweep(SWEEP)
     store.record_sweep(SWEEP)
@@ -182,25 +182,27 @@ def test_a_trial_recorded_twice_stands_once(store: Store) -> None:
         store.record_training(
             TRIAL, sweep=SWEEP, sha256="ab" * 32, path="x", header=HEADER, epochs=EPOCHS, provenance=PROVENANCE
         )
-    found = store.training(TRIAL.fingerprint())
-    assert found is not None
-    assert found.epochs == EPOCHS
-    assert found.spec == TRIAL
-    assert store.training_of_checkpoint("ab" * 32) == found
+    training = store.training(TRIAL.fingerprint())
+    assert training is not None
+    assert training.epochs == EPOCHS
+    assert training.spec == TRIAL
+    assert store.training_of_checkpoint("ab" * 32) == training
     assert store.training_of_checkpoint("cd" * 32) is None
 
 
-def test_checkpoints_are_found_by_data_set_method_and_prefix(store: Store) -> None:
-    done = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:20:1", count=20)
-    begun = write_run(store, DIGITS, "cohen", 0.5, 0, images="0:20:1", count=20, sealed=False)
+def test_checkpoints_are_selected_by_dataset_method_and_prefix(store: Store) -> None:
+    sealed = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:20:1", count=20)
+    incomplete = write_run(store, DIGITS, "cohen", 0.5, 0, images="0:20:1", count=20, sealed=False)
     assert [c.method for c in store.checkpoints(DIGITS.fingerprint)] == ["cohen", "ssn"]
-    assert [c.sha256 for c in store.checkpoints(method="ssn")] == [done.checkpoint_sha256]
-    assert [c.sha256 for c in store.checkpoints(without_sealed_run=True)] == [begun.checkpoint_sha256]
-    assert [c.sha256 for c in store.checkpoints(sha256_prefix=done.checkpoint_sha256[:10])] == [done.checkpoint_sha256]
-    assert store.checkpoints("no such data set") == []
+    assert [c.sha256 for c in store.checkpoints(method="ssn")] == [sealed.checkpoint_sha256]
+    assert [c.sha256 for c in store.checkpoints(without_sealed_run=True)] == [incomplete.checkpoint_sha256]
+    assert [c.sha256 for c in store.checkpoints(sha256_prefix=sealed.checkpoint_sha256[:10])] == [
+        sealed.checkpoint_sha256
+    ]
+    assert store.checkpoints("no such dataset") == []
 
 
-def test_a_run_is_named_by_a_prefix_that_only_it_has(store: Store) -> None:
+def test_prefix_that_matches_no_run_or_is_no_prefix_is_refused(store: Store) -> None:
     write_run(store, DIGITS, "ssn", 0.5, 0, images="0:20:1", count=20)
     with pytest.raises(UsageError, match="0 runs"):
         store.run("0123456789")
@@ -209,21 +211,21 @@ def test_a_run_is_named_by_a_prefix_that_only_it_has(store: Store) -> None:
             store.run(wrong)
 
 
-def test_unknown_speed_is_none(store: Store) -> None:
+def test_speed_is_none_without_a_sealed_run(store: Store) -> None:
     assert store.passes_per_second("mlp", "cpu") is None
 
 
-def test_sealed_runs_can_be_narrowed_to_a_data_set(store: Store) -> None:
+def test_sealed_runs_are_selected_by_dataset(store: Store) -> None:
     write_run(store, DIGITS, "ssn", 0.5, 0, images="0:20:1", count=20)
     assert store.dataset_names() == ["digits"]
     assert len(store.sealed_runs("digits")) == 1
     assert store.sealed_runs("imagenet") == []
 
 
-def test_a_run_resumed_elsewhere_tells_both_places(store: Store) -> None:
+def test_run_that_was_resumed_elsewhere_has_both_provenances(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
     run = store.run(spec.fingerprint())
-    rest = first_of(store, run.id, 25)
+    rest = first_images(store, run.id, 25)
     rest = replace(rest, index_N=rest.index_N + 25)
     elsewhere = replace(PROVENANCE, device="another", git_dirty=True)
     store.write_chunk(run.id, part_of(rest, slice(10)), seconds=1.0, provenance=PROVENANCE)
@@ -232,7 +234,7 @@ def test_a_run_resumed_elsewhere_tells_both_places(store: Store) -> None:
     assert store.details(run.id).provenances == (PROVENANCE, elsewhere)
 
 
-def test_a_trial_that_gave_other_bytes_stands_beside_the_first(store: Store) -> None:
+def test_trial_that_gave_other_weights_is_stored_beside_the_first(store: Store) -> None:
     store.record_dataset(DIGITS)
     store.record_sweep(SWEEP)
     for sha256 in ("ab" * 32, "cd" * 32):
