@@ -74,7 +74,7 @@ def test_votes_for_other_classes_than_those_of_the_dataset_raise() -> None:
 def test_the_row_of_an_image_does_not_depend_on_other_chunks(method: str) -> None:
     other = replace(CHUNK_VOTES, chunk=Chunk(0, (1, 2, 3)), votes=Votes(COUNTS_NRK[::-1], (100, 250)))
     together = certify_chunks(spec(method), INFO, LABELS_N, [CHUNK_VOTES, other])
-    apart = [certify_chunks(spec(method), INFO, LABELS_N, [one]) for one in (CHUNK_VOTES, other)]
+    apart = [certify_chunks(spec(method), INFO, LABELS_N, [chunk]) for chunk in (CHUNK_VOTES, other)]
     for name in ("index_N", "label_N", "predicted_N", "radius_N"):
         assert getattr(together, name).tolist() == [value for rows in apart for value in getattr(rows, name)]
     assert together.votes == (apart[0].votes or ()) + (apart[1].votes or ())
