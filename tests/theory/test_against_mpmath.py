@@ -1,8 +1,8 @@
-"""Every radius and every confidence bound against its formula at sixty digits, or in exact rationals.
+"""Every radius and confidence bound against its formula, evaluated with sixty digits or in exact rationals.
 
-Written from the papers' formulas, with other means than the code's: suprema by a grid and a search, binomial tails by
-summing their terms. A claim may never exceed the formula. It may fall short of it by 10⁻¹², relatively, and by what an
-ill-conditioned input costs on top, which each oracle derives.
+The oracles follow the formulas of the papers and use other methods than the code: suprema by a grid and a search,
+binomial tails by summing their terms. A result must never exceed its formula. It may be smaller by a relative 10⁻¹²,
+plus the error that an ill-conditioned input causes, which each oracle derives.
 """
 
 import math
@@ -39,7 +39,7 @@ def real(value: Fraction) -> Real:
 
 
 def assert_met(measured: float, oracle: Real, slack: float = 0.0) -> None:
-    """Never above the oracle, and below it by no more than the tolerance and the slack, both relative."""
+    """Assert that a value is not above the oracle, nor below it by more than tolerance plus slack, both relative."""
     assert measured <= oracle
     assert oracle - measured <= (RELATIVE + slack) * oracle
 
@@ -50,7 +50,7 @@ Pair = tuple[Fraction, Fraction]
 
 
 def power(random: np.random.Generator, low: float, high: float) -> Fraction:
-    """10^−u with u uniform between the two."""
+    """Return 10^−u with u uniform between `low` and `high`."""
     return Fraction(float(10.0 ** -random.uniform(low, high)))
 
 
@@ -64,7 +64,7 @@ def two_sided_anywhere(random: np.random.Generator) -> Pair:
 
 
 def two_sided_close(random: np.random.Generator) -> Pair:
-    """Small pA, and a pB just below."""
+    """Return a small pA and a pB just below it."""
     lower = power(random, 0.31, 9)
     return lower, lower * (1 - power(random, 0.1, 12))
 
@@ -86,7 +86,7 @@ every_regime = pytest.mark.parametrize("regime", REGIMES)
 
 
 def pairs(regime: str, count: int) -> Iterator[tuple[Fraction, Fraction, float]]:
-    """Seeded pA > pB, and a scale from 0.1 to 50; every third barely above ½."""
+    """Yield pA > pB and a scale between 0.1 and 50; every third scale is barely above ½."""
     random = np.random.default_rng(list(REGIMES).index(regime))
     for number in range(count):
         scale = float(np.exp(random.uniform(math.log(0.1), math.log(50.0))))
@@ -109,19 +109,19 @@ def normal_quantile(p: Real) -> Real:
 
 
 def cohen(lower: Fraction, upper: Fraction) -> tuple[Real, float]:
-    """The radius at σ = 1, and what the conditioning costs.
+    """Return the radius at σ = 1, and the relative error due to conditioning.
 
-    Two-sided, the radius is half the difference of two quantiles z, each of which is rounded down by 2⁻⁴⁸|z| and
-    taken at a probability that was rounded to 2⁻⁵², which moves it by 2⁻⁵²·p/φ(z).
+    A two-sided radius is half the difference of two quantiles z. Each is lowered by 2⁻⁴⁸|z| and evaluated at a
+    probability that was rounded to 2⁻⁵², which moves it by 2⁻⁵²·p/φ(z).
     """
     top, runner_up = normal_quantile(real(lower)), normal_quantile(real(upper))
     if lower + upper == 1:
         return top, 0.0
-    lost = MP.mpf(0)
+    error = MP.mpf(0)
     for p, z in ((lower, top), (upper, runner_up)):
         nearest = min(real(p), 1 - real(p))
-        lost += abs(z) * 2.0**-47 + nearest / MP.npdf(z) * 2.0**-52
-    return (top - runner_up) / 2, float(lost / (top - runner_up))
+        error += abs(z) * 2.0**-47 + nearest / MP.npdf(z) * 2.0**-52
+    return (top - runner_up) / 2, float(error / (top - runner_up))
 
 
 @every_regime
@@ -132,9 +132,9 @@ def test_cohen(regime: str) -> None:
 
 
 def peak(function: Callable[[Real], Real], low: Real, high: Real) -> Real:
-    """The largest value of a function with one peak in between, by trisection to a millionth of a millionth.
+    """Return the largest value of a function with one peak in an interval, by 70 trisections.
 
-    It is flat there: the value is off by the square of that.
+    The position is found to about 10⁻¹² of the interval. The function is flat there, so its value is off by the square.
     """
     for _ in range(70):
         third = (high - low) / 3
@@ -146,15 +146,15 @@ def peak(function: Callable[[Real], Real], low: Real, high: Real) -> Real:
 
 
 def supremum(function: Callable[[Real], Real], points: list[Real]) -> Real:
-    """The largest value on a grid, and between the neighbours of the point that has it."""
+    """Return the largest value on a grid and between the two neighbours of the best grid point."""
     values = [function(point) for point in points]
     at = max(range(len(points)), key=values.__getitem__)
-    around = peak(function, points[max(at - 1, 0)], points[min(at + 1, len(points) - 1)])
-    return max(values[at], around)
+    refined = peak(function, points[max(at - 1, 0)], points[min(at + 1, len(points) - 1)])
+    return max(values[at], refined)
 
 
 def lecuyer(lower: Fraction, upper: Fraction) -> Real:
-    """At σ = 1."""
+    """Return the radius at σ = 1."""
     top, runner_up = real(lower), real(upper)
     largest = min(MP.mpf(1), MP.log(top / runner_up) / 2)
 
@@ -174,7 +174,7 @@ def test_lecuyer(regime: str) -> None:
 
 
 def li_divergence(order: Real, lower: Fraction, upper: Fraction) -> Real:
-    # Near α = 1 the outer power loses as many digits as 1 − α has zeros, and a small gap its square's.
+    # Near α = 1 the outer power loses as many digits as 1 − α has leading zeros, and a small gap costs twice its own.
     with MP.workdps(120):
         top, runner_up, r = real(lower), real(upper), 1 - order
         mean = MP.sqrt(top * runner_up) if r == 0 else ((top**r + runner_up**r) / 2) ** (1 / r)
@@ -182,7 +182,7 @@ def li_divergence(order: Real, lower: Fraction, upper: Fraction) -> Real:
 
 
 def li(lower: Fraction, upper: Fraction) -> Real:
-    """At σ = 1. The grid is of ln α."""
+    """Return the radius at σ = 1. The grid is equidistant in ln α."""
 
     def squared(log_order: Real) -> Real:
         order = MP.exp(log_order)
@@ -207,7 +207,7 @@ def test_li_at_one_order(order: float) -> None:
             measured = float(renyi_divergence(ProbabilityBounds.exact(lower, upper), order)[0])
             exact = li_divergence(MP.mpf(order), lower, upper)
             assert measured <= exact
-            # The best orders are those of order 1; elsewhere two large terms may cancel down to the divergence.
+            # The best orders are near 1. Elsewhere, two large terms may cancel and lose digits.
             if 0.9 < order < 2.0:
                 assert measured >= exact * (1 - MP.mpf(RELATIVE))
 
@@ -243,12 +243,15 @@ def box_image(gap: Fraction, a: Fraction, caps: list[Fraction]) -> Fraction | fl
 
 
 def assert_met_exactly(measured: float, oracle: Callable[[Fraction], Fraction | float], gap: Fraction) -> None:
-    """As above; and where the whole box is covered, but would not be with a gap smaller by 10⁻¹², that counts too."""
-    most = least = oracle(gap)
-    if most == math.inf:
-        least = oracle(gap * (1 - Fraction(RELATIVE)))
-    assert measured <= most
-    assert measured == math.inf or Fraction(measured) >= least * (1 - Fraction(RELATIVE))
+    """Assert the same for exact oracles.
+
+    Where the oracle is infinite, but would not be if the gap were smaller by 10⁻¹², the finite value is accepted too.
+    """
+    upper = lower = oracle(gap)
+    if upper == math.inf:
+        lower = oracle(gap * (1 - Fraction(RELATIVE)))
+    assert measured <= upper
+    assert measured == math.inf or Fraction(measured) >= lower * (1 - Fraction(RELATIVE))
 
 
 @every_regime
@@ -275,7 +278,7 @@ def test_box_log(regime: str) -> None:
             assert_met(claimed("box-log", lower, upper, scale), MP.log(t) / MP.log(1 - 1 / a))
 
 
-# Powers of rationals that a binary a makes exact: t is hit precisely, where m and the whole box are decided.
+# Values of a and m for which t = (1 − 1/a)^m is exact: here m, and whether the whole box is covered, hang on ties.
 BOUNDARIES = [
     (a, m)
     for a in (Fraction(2), Fraction(4), Fraction(8), Fraction(64), Fraction(3, 2), Fraction(5), Fraction(100))
@@ -284,21 +287,21 @@ BOUNDARIES = [
 ]
 
 
-@pytest.mark.parametrize("hair", [Fraction(sign, 10**digits) for sign in (0, 1, -1) for digits in (11, 15, 25)])
-def test_the_box_at_its_corners(hair: Fraction) -> None:
+@pytest.mark.parametrize("deviation", [Fraction(sign, 10**digits) for sign in (0, 1, -1) for digits in (11, 15, 25)])
+def test_box_at_exact_ties(deviation: Fraction) -> None:
     assert len(BOUNDARIES) > 100
     for a, m in BOUNDARIES:
-        t = (1 - 1 / a) ** m * (1 + hair)
+        t = (1 - 1 / a) ** m * (1 + deviation)
         if t < Fraction(1, 2):
             continue
         gap, scale = 2 * (1 - t), float(a / 2)
         assert Fraction(scale) == a / 2
         lower, upper = binary((1 + gap) / 2)
-        # With m pixels the opposite corner just ties, is just out of reach, or is just within it.
+        # With m pixels, the opposite corner ties, or is barely inside or outside the ball.
         for dims in (m, m + 1, m + 3, None):
             measured = claimed("box", lower, upper, scale, ImageFacts(dims=dims))
             assert_met_exactly(measured, partial(box, a=a, dims=dims), gap)
-            assert dims != m or hair != 0 or measured <= m
+            assert dims != m or deviation != 0 or measured <= m
             if dims is not None:
                 measured = claimed("box-image", lower, upper, scale, ImageFacts(caps_ND=np.ones((1, dims))))
                 assert_met_exactly(measured, partial(box_image, a=a, caps=[Fraction(1)] * dims), gap)
@@ -334,15 +337,15 @@ def test_the_smallest_overlap(kind: str) -> None:
     random = np.random.default_rng(9)
     for number in range(60):
         caps_D = caps_for(kind, random)
-        # Every third λ leaves next to nothing of the largest cap's noise.
+        # With every third λ, moving the pixel with the largest cap leaves hardly any overlap.
         half_width = float(random.uniform(0.1, 5.0))
         if number % 3 == 0:
             half_width = float(Fraction(caps_D.max()) / 2 * (1 + power(random, 1, 15)))
-        left = Fraction(distance := float(random.uniform(0.0, 1.2) * min(caps_D.sum(), 4.0)))
+        remaining = Fraction(distance := float(random.uniform(0.0, 1.2) * min(caps_D.sum(), 4.0)))
         share = Fraction(1)
         for cap in sorted(map(Fraction, caps_D.tolist()), reverse=True):
-            share *= max(Fraction(0), 1 - min(cap, left) / (2 * Fraction(half_width)))
-            left -= min(cap, left)
+            share *= max(Fraction(0), 1 - min(cap, remaining) / (2 * Fraction(half_width)))
+            remaining -= min(cap, remaining)
         measured = Fraction(smallest_overlap(caps_D, distance, half_width))
         assert share * (1 - Fraction(RELATIVE)) <= measured <= share
 
@@ -356,7 +359,7 @@ def binomial_pmf(k: int, n: int, p: Real) -> Real:
 
 
 def upper_tail(k: int, n: int, p: Real) -> Real:
-    """P(Bin(n, p) ≥ k) for p < k/n, where the terms fall from the first on."""
+    """Return P(Bin(n, p) ≥ k) for p < k/n, where the terms decrease from the first on."""
     if k == 0:
         return MP.mpf(1)
     term, odds, total = binomial_pmf(k, n, p), p / (1 - p), MP.mpf(0)
@@ -369,7 +372,7 @@ def upper_tail(k: int, n: int, p: Real) -> Real:
 
 
 def counts(seed: int, count: int, largest_n: float) -> Iterator[tuple[int, int, float]]:
-    """Votes k ≥ 1 of n, and an α from 0.4 down to 10⁻¹²."""
+    """Yield k ≥ 1 votes of n, and an α between 0.4 and 10⁻¹²."""
     random = np.random.default_rng(seed)
     for _ in range(count):
         n = int(10 ** random.uniform(0.0, largest_n))
@@ -379,9 +382,9 @@ def counts(seed: int, count: int, largest_n: float) -> Iterator[tuple[int, int, 
 
 
 def tail_slack(k: int, n: int, p: Real, alpha: float) -> float:
-    """How far the bound moves, relatively, for the slack of its tail, 2⁻⁵⁰·√n·(1 − ln α), stepped over at most twice.
+    """Return by how much, relatively, the slack 2⁻⁵⁰·√n·(1 − ln α) of the tail moves the bound; steps may double it.
 
-    p times the derivative of P(Bin(n, p) ≥ k) is k times the probability of k.
+    p times the derivative of P(Bin(n, p) ≥ k) in p is k·P(Bin(n, p) = k).
     """
     slack = 2.0**-50 * math.sqrt(n) * (1.0 - math.log(alpha))
     return float(3 * slack * alpha / (k * binomial_pmf(k, n, p)))
@@ -391,7 +394,7 @@ def test_clopper_pearson_lower() -> None:
     for k, n, alpha in counts(1, 150, 6.0):
         bound = MP.mpf(float(clopper_pearson_lower(k, n, alpha)))
         assert upper_tail(k, n, bound) <= alpha
-        # The tail rises in p: the exact bound lies below this one.
+        # The tail increases in p, so the exact bound lies below `above`.
         above = bound * (1 + RELATIVE + tail_slack(k, n, bound, alpha))
         assert above >= 1 or upper_tail(k, n, above) > alpha
 
@@ -401,14 +404,14 @@ def test_clopper_pearson_upper() -> None:
         bound = MP.mpf(float(clopper_pearson_upper(n - missing, n, alpha)))
         assert bound == 1 or upper_tail(missing, n, 1 - bound) <= alpha
         rest = 1 - bound
-        # scipy's inverse goes through 1 − p, which is rounded by 2⁻⁵³ in absolute terms.
+        # scipy's inverse computes 1 − p, which is rounded by 2⁻⁵³ in absolute terms.
         slack = 2.0**-52 / bound
         slack += tail_slack(missing, n, rest, alpha) * rest / bound if rest > 0 else 0.0
         assert upper_tail(missing, n, 1 - bound * (1 - RELATIVE - slack)) > alpha
 
 
-def test_clopper_pearson_at_failure_probabilities_that_nobody_needs() -> None:
-    # Down to where the functions behind the bounds underflow.
+def test_clopper_pearson_at_tiny_failure_probabilities() -> None:
+    # Down to values for which the functions behind the bounds underflow.
     random = np.random.default_rng(3)
     for k, n, _ in counts(4, 60, 5.0):
         alpha = float(10.0 ** -random.uniform(12.0, 300.0))
@@ -421,7 +424,7 @@ def test_clopper_pearson_at_failure_probabilities_that_nobody_needs() -> None:
 def test_clopper_pearson_at_large_failure_probabilities(alpha: float) -> None:
     for k, n in ((1, 2), (3, 1000), (2, 10**6), (40, 10**6), (9, 10**7)):
         bound = MP.mpf(float(clopper_pearson_lower(k, n, alpha)))
-        # The tail from below, for above ½ the bound may lie beyond k/n.
+        # The complementary tail is summed, because for α > ½ the bound may exceed k/n.
         fewer = sum((binomial_pmf(i, n, bound) for i in range(k)), MP.mpf(0))
         assert 1 - fewer <= alpha
 
@@ -441,7 +444,7 @@ def test_randomized_lower() -> None:
 
         assert bound < 1
         assert tail(bound) <= alpha
-        # As for Clopper and Pearson, with the derivative of the mixture.
+        # As for Clopper–Pearson, with the derivative of the mixture of both tails.
         slope = u * k * binomial_pmf(k, n, bound)
         slope += (1 - MP.mpf(u)) * (k + 1) * binomial_pmf(k + 1, n, bound) if k < n else 0
         slack = float(3 * 2.0**-50 * math.sqrt(n) * (1.0 - math.log(alpha)) * alpha / slope)
@@ -450,7 +453,7 @@ def test_randomized_lower() -> None:
 
 
 def incomplete_beta(x: Real, a: Real, b: Real) -> Real:
-    """∫₀ˣ s^{a−1}(1−s)^{b−1} ds, by a series of positive terms."""
+    """Return ∫₀ˣ s^{a−1}(1−s)^{b−1} ds by a series of positive terms."""
     term, total, j = x**a * (1 - x) ** b / a, MP.mpf(0), 0
     while term > total * MP.eps:
         total += term
@@ -460,7 +463,7 @@ def incomplete_beta(x: Real, a: Real, b: Real) -> Real:
 
 
 def log_evidence(k: int, n: int, p: Real) -> Real:
-    """ln M(p): a Beta(½,½) prior cut off below p, against p."""
+    """Return ln M(p), the evidence of a Beta(½,½) prior truncated to (p, 1] against p."""
     a, b = k + MP.mpf(1) / 2, n - k + MP.mpf(1) / 2
     if p > MP.mpf(1) / 2:
         evidence = incomplete_beta(1 - p, b, a)
@@ -471,22 +474,22 @@ def log_evidence(k: int, n: int, p: Real) -> Real:
 
 
 def test_time_uniform_lower() -> None:
-    # The first three: a bound near 0 is the most sensitive to what is rounded.
+    # In the first three cases the bound is near 0, where it is most sensitive to rounding.
     hard = [(1, 1, 3.909330712235541e-12), (1, 1, 2.8194666790564245e-11), (1, 17, 2.9887866417358343e-12)]
     for k, n, alpha in chain(hard, counts(7, 120, 5.0)):
         bound = MP.mpf(float(time_uniform_lower(k, n, alpha)))
         target = -MP.log(MP.mpf(alpha))
         assert 0 < bound < MP.mpf(k) / n
         assert log_evidence(k, n, bound) >= target
-        # The slack of ln M, 2⁻⁵⁰(1 + n·ln(1+n) + ln(1/α)), over the slope p·d/dp of the likelihood.
+        # The slack of ln M, 2⁻⁵⁰(1 + n·ln(1+n) + ln(1/α)), divided by p times the slope of the log-likelihood.
         slack = 3 * 2.0**-50 * (1 + n * math.log1p(n) + float(target)) * (1 - bound) / (k - n * bound)
         above = bound * (1 + RELATIVE + float(slack))
         assert above >= 1 or log_evidence(k, n, above) < target
 
 
 @pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 7), (90, 100), (600, 1000)])
-def test_the_evidence_falls_up_to_the_share_of_votes(k: int, n: int) -> None:
-    # What makes one root the infimum.
+def test_the_evidence_decreases_up_to_the_observed_frequency(k: int, n: int) -> None:
+    # So the infimum in the definition of the bound is the only root.
     evidence = [log_evidence(k, n, MP.mpf(step * k) / (40 * n)) for step in range(1, 40)]
     assert all(later < earlier for earlier, later in pairwise(evidence))
     assert evidence[-1] < 0.1

@@ -1,4 +1,4 @@
-"""The contract of every certificate: what holds for all of them, whichever theorem is behind it."""
+"""The contract that every certificate satisfies, whatever its theorem."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SPLITS = 220
 Q = 255
 PROCEDURES: tuple[Procedure, ...] = get_args(Procedure)
 
-# Five pixels between ½ and an end of the range. No image of five pixels is covered whole at the σ of this module.
+# Caps of five pixels. At σ = 1, no radius covers the whole box of five pixels.
 CAPS_D = np.array([0.5, 0.8, 1.0, 0.7, 0.6])
 
 
@@ -33,13 +33,13 @@ def measure_of(family: str, sigma: float = 1.0) -> MeasureSpec:
 
 
 def facts(images: int, caps_D: FloatArray = CAPS_D) -> ImageFacts:
-    """All that a certificate may ask for, the same for every image."""
+    """Return all facts that a certificate may need, the same for every image."""
     return ImageFacts(q=Q, dims=len(caps_D), caps_ND=np.tile(caps_D, (images, 1)))
 
 
 @dataclass(frozen=True)
 class Case:
-    """One certificate under one measure that it holds for, and how it spends its failure probability."""
+    """A certificate, a smoothing measure that it covers, and a procedure."""
 
     name: str
     family: str
@@ -61,7 +61,7 @@ class Case:
         sigma: float = 1.0,
         images: ImageFacts | None = None,
     ) -> Verdicts:
-        """Certify, with the same votes for selection and estimation unless others are given."""
+        """Certify votes; the selection votes are the estimation votes unless others are given."""
         return CERTIFICATES[self.name].certify(
             estimation_NK if selection_NK is None else selection_NK,
             estimation_NK,
@@ -79,24 +79,24 @@ CASES = [
     for procedure in (PROCEDURES if isinstance(certificate, SampledCertificate) else PROCEDURES[:1])
 ]
 SAMPLED = [case for case in CASES if case.sampled]
-# The box does not grow with σ.
+# The radius of box certificates is not proportional to σ, because the box does not grow with it.
 PROPORTIONAL = [case for case in SAMPLED if not case.name.startswith("box")]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 every_sampled_case = pytest.mark.parametrize("case", SAMPLED, ids=str)
-# Of each of some twenty cases.
+# Fewer than the default, because there are some twenty cases.
 some_examples = settings(max_examples=40)
 every_certificate = pytest.mark.parametrize("name", CERTIFICATES)
 
 
 def votes(*top: int, classes: int = 4) -> IntArray:
-    """Rows of SPLITS votes in which class 1 has `top` and class 2 the rest."""
+    """Return rows of SPLITS votes in which class 1 has `top` votes and class 2 the rest."""
     counts_NK = np.zeros((len(top), classes), dtype=np.int64)
     counts_NK[:, 1] = top
     counts_NK[:, 2] = SPLITS - np.array(top)
     return counts_NK
 
 
-def test_the_catalogue_is_known_by_name() -> None:
+def test_the_catalogue_contains_the_documented_names() -> None:
     assert set(CERTIFICATES) == {"cohen", "lecuyer", "li", "lee", "box-log", "box", "box-image", "dssn"}
     assert {case.family for case in CASES} == set(FAMILIES)
 
@@ -108,7 +108,7 @@ def test_every_method_declares_a_certificate_that_holds_for_its_measure() -> Non
 
 
 @every_certificate
-def test_declares_what_makes_a_radius_true(name: str) -> None:
+def test_every_certificate_declares_its_attributes(name: str) -> None:
     certificate = CERTIFICATES[name]
     assert certificate.name == name
     assert certificate.norms
@@ -124,7 +124,7 @@ def test_declares_what_makes_a_radius_true(name: str) -> None:
 
 
 @every_certificate
-def test_refuses_measures_that_its_theorem_does_not_speak_of(name: str) -> None:
+def test_measures_that_the_theorem_does_not_cover_are_refused(name: str) -> None:
     certificate = CERTIFICATES[name]
     for family in set(FAMILIES) - set(certificate.threat_models):
         complaint = f"certificate {name} does not hold for {family} smoothing"
@@ -137,7 +137,7 @@ def test_refuses_measures_that_its_theorem_does_not_speak_of(name: str) -> None:
 
 
 @every_case
-def test_returns_one_verdict_an_image(case: Case) -> None:
+def test_every_image_has_a_verdict(case: Case) -> None:
     verdicts = case.certify(votes(SPLITS, 200, 150, 110))
     for field in (verdicts.predicted_N, verdicts.abstained_N, verdicts.radius_N):
         assert field.shape == (4,)
@@ -161,8 +161,8 @@ def test_radii_are_finite_and_zero_on_abstention(case: Case) -> None:
 
 
 @every_sampled_case
-def test_a_radius_is_infinite_only_where_the_threat_model_has_an_end(case: Case) -> None:
-    # One pixel under noise ten times as wide as its range: nothing in the box is far enough away.
+def test_a_radius_is_infinite_only_if_the_threat_model_is_bounded(case: Case) -> None:
+    # With one pixel and σ ten times the pixel range, no image of the box is far enough away.
     verdicts = case.certify(votes(SPLITS, 100), sigma=10.0, images=facts(2, np.array([1.0])))
     in_the_box = case.name in ("box", "box-image")
     assert np.isinf(verdicts.radius_N).tolist() == [in_the_box, False]
@@ -170,7 +170,7 @@ def test_a_radius_is_infinite_only_where_the_threat_model_has_an_end(case: Case)
 
 
 @every_case
-def test_radius_rises_with_the_votes_of_the_class(case: Case) -> None:
+def test_radius_increases_with_the_votes_of_the_class(case: Case) -> None:
     verdicts = case.certify(votes(*range(SPLITS // 2 + 1, SPLITS + 1)))
     assert (np.diff(verdicts.radius_N) >= 0).all()
     assert verdicts.radius_N[-1] > verdicts.radius_N[0]
@@ -179,7 +179,7 @@ def test_radius_rises_with_the_votes_of_the_class(case: Case) -> None:
 @every_case
 @some_examples
 @given(data=st.data())
-def test_the_order_of_images_does_not_matter(case: Case, data: st.DataObject) -> None:
+def test_the_order_of_the_images_does_not_matter(case: Case, data: st.DataObject) -> None:
     votes_NK = votes(*data.draw(st.lists(st.integers(0, SPLITS), min_size=1, max_size=8)))
     order_N = np.array(data.draw(st.permutations(range(len(votes_NK)))))
     caps_ND = np.linspace(0.5, 1.0, 3 * len(votes_NK)).reshape(len(votes_NK), 3)
@@ -190,7 +190,7 @@ def test_the_order_of_images_does_not_matter(case: Case, data: st.DataObject) ->
 
 
 @every_case
-def test_an_image_is_certified_the_same_in_any_company(case: Case) -> None:
+def test_the_verdict_of_an_image_does_not_depend_on_other_images(case: Case) -> None:
     votes_NK = votes(*range(0, SPLITS + 1, 20))
     together, alone = case.certify(votes_NK), [case.certify(row_K[None]) for row_K in votes_NK]
     assert together.radius_N.tolist() == [float(verdicts.radius_N[0]) for verdicts in alone]
@@ -200,8 +200,8 @@ def test_an_image_is_certified_the_same_in_any_company(case: Case) -> None:
 @every_sampled_case
 @some_examples
 @given(data=st.data())
-def test_renaming_the_classes_renames_the_prediction_only(case: Case, data: st.DataObject) -> None:
-    # Distinct counts: on ties the lowest index is selected, and that rule sees names.
+def test_permuting_the_classes_permutes_only_the_prediction(case: Case, data: st.DataObject) -> None:
+    # Distinct counts, because on ties the class with the lowest index is selected.
     votes_K = np.array(data.draw(st.lists(st.integers(0, 500), min_size=4, max_size=4, unique=True)))
     order_K = np.array(data.draw(st.permutations(range(4))))
     verdicts, renamed = case.certify(votes_K[None, :]), case.certify(votes_K[None, order_K])
@@ -210,13 +210,13 @@ def test_renaming_the_classes_renames_the_prediction_only(case: Case, data: st.D
 
 
 @every_sampled_case
-def test_radius_rises_with_n_at_the_same_share(case: Case) -> None:
+def test_radius_increases_with_n_at_the_same_frequency(case: Case) -> None:
     radii = [float(case.certify(np.array([[n // 10 * 9, n // 10]])).radius_N[0]) for n in (100, 1000, 10_000)]
     assert 0 < radii[0] < radii[1] < radii[2]
 
 
 @every_sampled_case
-def test_radius_rises_with_alpha(case: Case) -> None:
+def test_radius_increases_with_alpha(case: Case) -> None:
     radii = [float(case.certify(votes(200), alpha=alpha).radius_N[0]) for alpha in (1e-6, 0.001, 0.05)]
     assert 0 < radii[0] < radii[1] < radii[2]
 
@@ -224,20 +224,20 @@ def test_radius_rises_with_alpha(case: Case) -> None:
 @pytest.mark.parametrize("case", PROPORTIONAL, ids=str)
 @pytest.mark.parametrize("factor", [0.5, 4.0])
 def test_radius_is_proportional_to_sigma(case: Case, factor: float) -> None:
-    # Powers of two scale floats without rounding.
-    one, other = case.certify(votes(190)), case.certify(votes(190), sigma=factor)
-    assert other.radius_N[0] == factor * one.radius_N[0]
+    # Multiplying by powers of two does not round.
+    reference, scaled = case.certify(votes(190)), case.certify(votes(190), sigma=factor)
+    assert scaled.radius_N[0] == factor * reference.radius_N[0]
 
 
 @every_sampled_case
-def test_radius_rises_with_sigma(case: Case) -> None:
+def test_radius_increases_with_sigma(case: Case) -> None:
     radii = [float(case.certify(votes(190), sigma=sigma).radius_N[0]) for sigma in (0.5, 1.0, 1.1, 2.0)]
     assert 0 < radii[0] < radii[1] < radii[2] < radii[3]
 
 
 @every_sampled_case
 def test_the_class_comes_from_the_selection_votes_alone(case: Case) -> None:
-    # The selection names class 2, which then wins only 30 of the fresh votes: to abstain is the one honest answer.
+    # The selection votes choose class 2, which has only 30 of the estimation votes, so the image must abstain.
     verdicts = case.certify(votes(190), selection_NK=votes(100))
     assert verdicts.predicted_N.tolist() == [2]
     assert verdicts.abstained_N.tolist() == [True]
@@ -247,7 +247,9 @@ def test_the_class_comes_from_the_selection_votes_alone(case: Case) -> None:
 @every_sampled_case
 @some_examples
 @given(data=st.data())
-def test_the_class_is_the_selected_one_whoever_leads_later(case: Case, data: st.DataObject) -> None:
+def test_the_prediction_is_the_selected_class_even_if_another_leads_in_the_estimation(
+    case: Case, data: st.DataObject
+) -> None:
     counts = st.lists(st.integers(0, 60), min_size=3, max_size=3)
     selection_NK = np.array([data.draw(counts)])
     estimation_NK = np.array([data.draw(counts.filter(any))])
@@ -260,8 +262,9 @@ def test_the_class_is_the_selected_one_whoever_leads_later(case: Case, data: st.
 
 
 @every_sampled_case
-def test_abstains_exactly_when_the_bounds_leave_no_gap(case: Case) -> None:
-    # At 2⁻¹⁰ a bound, ten unanimous votes bound the share by exactly ½, eleven by more. Top-two has two bounds.
+def test_an_image_abstains_if_and_only_if_its_bounds_leave_no_gap(case: Case) -> None:
+    # With failure probability 2⁻¹⁰ for each bound, ten unanimous votes give a bound of exactly ½, eleven a larger one.
+    # Top-two has two bounds.
     alpha = 2.0**-10 * (2 if case.procedure == "top-two" else 1)
     ten = case.certify(np.array([[10, 0]]), alpha=alpha)
     eleven = case.certify(np.array([[11, 0]]), alpha=alpha)
@@ -270,8 +273,8 @@ def test_abstains_exactly_when_the_bounds_leave_no_gap(case: Case) -> None:
 
 
 @pytest.mark.parametrize("name", sorted({case.name for case in SAMPLED}))
-def test_two_bounds_pay_where_the_other_votes_are_scattered(name: str) -> None:
-    # 45 % against eleven classes with 5 % each: a majority that one bound alone cannot see.
+def test_top_two_certifies_a_leading_class_without_a_majority(name: str) -> None:
+    # The class has 45 % of the votes, eleven others about 5 % each: one bound alone cannot certify that.
     scattered_NK = np.array([[450] + [50] * 11])
     single, double = (
         next(case for case in SAMPLED if (case.name, case.procedure) == (name, procedure)).certify(scattered_NK)
@@ -296,21 +299,21 @@ def test_two_bounds_pay_where_the_other_votes_are_scattered(name: str) -> None:
         (votes(200, 200), np.array([[220, 0, 0, 0], [219, 0, 0, 0]]), "same number of votes"),
     ],
 )
-def test_refuses_what_are_no_votes(case: Case, selection_NK: IntArray, estimation_NK: IntArray, complaint: str) -> None:
+def test_invalid_votes_are_refused(case: Case, selection_NK: IntArray, estimation_NK: IntArray, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         case.certify(estimation_NK, selection_NK=selection_NK)
 
 
 @every_sampled_case
 @pytest.mark.parametrize("alpha", [None, 0.0, 1.0])
-def test_certificates_from_samples_need_a_failure_probability(case: Case, alpha: float | None) -> None:
+def test_sampled_certificates_need_a_failure_probability(case: Case, alpha: float | None) -> None:
     with pytest.raises(ValueError, match="failure probability"):
         case.certify(votes(200), alpha=alpha)
 
 
 @every_sampled_case
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("inf"), float("nan")])
-def test_certificates_from_samples_need_a_positive_scale(case: Case, scale: float) -> None:
+def test_sampled_certificates_need_a_positive_scale(case: Case, scale: float) -> None:
     with pytest.raises(ValueError, match="positive number"):
         sampled(case).radius(ProbabilityBounds.one_versus_rest(0.9), scale, facts(1))
 
@@ -322,7 +325,7 @@ def sampled(case: Case) -> SampledCertificate:
 
 
 def probability_of(outcome_K: IntArray, p_K: tuple[Fraction, ...]) -> Fraction:
-    """Of a multinomial outcome, exactly."""
+    """Return the exact probability of a multinomial outcome."""
     ways = math.factorial(int(outcome_K.sum()))
     for count in outcome_K.tolist():
         ways //= math.factorial(count)
@@ -330,14 +333,14 @@ def probability_of(outcome_K: IntArray, p_K: tuple[Fraction, ...]) -> Fraction:
 
 
 def true_radius(case: Case, p_K: tuple[Fraction, ...], selected: int) -> float:
-    """The radius that the selected class has for its true probabilities, 0 where it is not the likeliest."""
+    """Return the radius of the selected class for the true probabilities, 0 if it is not the most probable class."""
     runner_up = max(p for other, p in enumerate(p_K) if other != selected)
     bounds = ProbabilityBounds.exact(p_K[selected], runner_up if case.procedure == "top-two" else None)
     scale: float = getattr(measure_of(case.family), sampled(case).scale)
     return float(sampled(case).radius(bounds, scale, facts(1))[0])
 
 
-# Two classes: all 13 outcomes of 12 votes. Three: all 91, of which the runner-up is not always the same class.
+# With two classes there are 13 outcomes of 12 votes, with three 91; then the runner-up is not always the same class.
 @every_sampled_case
 @pytest.mark.parametrize(
     "p_K",
@@ -352,9 +355,9 @@ def true_radius(case: Case, p_K: tuple[Fraction, ...], selected: int) -> float:
     ],
     ids=str,
 )
-def test_a_wrong_certificate_is_as_rare_as_alpha_says(case: Case, p_K: tuple[Fraction, ...]) -> None:
-    # Every outcome of the fresh votes, weighed exactly. To certify a class is an error when the radius exceeds the one
-    # that its true probabilities would give, or when it is not the likeliest.
+def test_a_certificate_is_wrong_with_probability_at_most_alpha(case: Case, p_K: tuple[Fraction, ...]) -> None:
+    # All outcomes of the estimation votes are weighed exactly. A certificate is wrong if its radius exceeds that of the
+    # true probabilities, or if the class is not the most probable one.
     n, alpha = 12, 0.05
     cuts = np.array([(0, *cut, n) for cut in np.ndindex(*[n + 1] * (len(p_K) - 1)) if list(cut) == sorted(cut)])
     outcomes_NK = np.diff(cuts, axis=1)
@@ -366,7 +369,7 @@ def test_a_wrong_certificate_is_as_rare_as_alpha_says(case: Case, p_K: tuple[Fra
         assert sum((probability_of(row_K, p_K) for row_K in outcomes_NK[wrong_N]), Fraction(0)) <= Fraction(alpha)
 
 
-def test_the_caps_of_every_image_are_needed_where_they_matter() -> None:
+def test_box_image_needs_the_caps_of_every_image() -> None:
     certificate, measure = CERTIFICATES["box-image"], measure_of("uniform")
     for images, complaint in ((None, "needs each image's caps"), (facts(3), "2 images need as many rows of caps")):
         with pytest.raises(ValueError, match=complaint):
@@ -379,14 +382,14 @@ def test_an_unknown_procedure_is_refused() -> None:
         unknown.certify(votes(200))
 
 
-def test_box_log_is_refused_where_its_logarithm_is() -> None:
+def test_box_log_is_refused_for_a_small_half_width() -> None:
     # λ = √3/4 < ½.
     with pytest.raises(ValueError, match="box-log needs 2λ > 1"):
         Case("box-log", "uniform", "one-versus-rest").certify(votes(200), sigma=0.25)
 
 
 @pytest.mark.parametrize("q", [0, -1, 2**16])
-def test_grids_of_impossible_fineness_are_refused(q: int) -> None:
+def test_q_out_of_range_is_refused(q: int) -> None:
     with pytest.raises(ValueError, match=r"q, the number of quantisation steps, must lie in 1\.\.65535"):
         ImageFacts(q=q)
 
@@ -401,12 +404,12 @@ def test_images_without_pixels_are_refused() -> None:
 
 
 @pytest.mark.parametrize("cap", [0.4999, 1.0001, -1.0, float("nan")])
-def test_caps_that_no_pixel_has_are_refused(cap: float) -> None:
+def test_caps_out_of_range_are_refused(cap: float) -> None:
     with pytest.raises(ValueError, match=r"lies in \[½, 1\]"):
         ImageFacts(caps_ND=np.array([[1.0, cap]]))
 
 
-def test_votes_are_checked_against_what_was_drawn_and_who_can_win() -> None:
+def test_votes_are_checked_against_n_and_the_number_of_classes() -> None:
     check_votes(votes(200), n=SPLITS, classes=4)
     check_votes(np.zeros((0, 4), dtype=np.int64), n=SPLITS, classes=4)
     with pytest.raises(ValueError, match="the votes are of 4 classes, but the dataset has 10"):

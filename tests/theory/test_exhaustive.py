@@ -1,11 +1,12 @@
-"""Every l1 certificate under attack: no class of a small grid changes inside any certified ball.
+"""Exhaustive attacks on the l1 certificates: no prediction on a small grid changes inside any certified ball.
 
-The laws are enumerated, so a class probability is an exact rational: what is certified from it must hold at *every*
-grid point. Base classifiers are drawn, or the worst for some pair of points. `python -m tests.theory.test_exhaustive`
-prints what was tried, and how little more a certificate could have claimed before the attack would have found it out.
+The noise is discrete, so class probabilities are exact rationals, and certificates computed from them must hold at
+*every* grid point. Base classifiers are random, or the worst for some pair of points.
+`python -m tests.theory.test_exhaustive` prints what was tried, and by which factor a radius could grow before the
+attack would refute it.
 
-Shapes: T tables (base classifiers), P grid points, N rows (T·P of them in an attack), K classes, D pixels, S copies of
-an image, R distances in whole steps, X values and C codes of one pixel, L splits, M orders of a divergence.
+Shapes: T tables (base classifiers), P grid points, N rows (T·P of them in an attack), K classes, D pixels, S noisy
+copies of an image, R distances in steps of 1/q, X values and C codes of one pixel, L splits, M orders of a divergence.
 """
 
 from collections.abc import Callable, Mapping
@@ -60,9 +61,9 @@ TABLES = 40
 
 
 def levels_of(q: int, dims: int) -> list[int]:
-    """Every L from 2 to 3q; on the largest grid some, around 2λ = 1, 2 and 3 among them.
+    """Return the numbers of splits to test: all from 2 to 3q, 4q and 5q; on the largest grid a selection.
 
-    Also 2λ = 4 and 5, where (1 − 1/2λ)^m exceeds ½ for m = 2 and 3: that many pixels can move as far as they go.
+    At 2λ = 4 and 5, (1 − 1/2λ)^m exceeds ½ for m = 2 and 3, so that 2 and 3 pixels can move by their whole range.
     """
     if (q, dims) == (8, 3):
         return [2, 5, 8, 9, 13, 16, 20, 24, 32]
@@ -71,7 +72,7 @@ def levels_of(q: int, dims: int) -> list[int]:
 
 @cache
 def attacked(family: str, q: int, dims: int) -> dict[str, AttackResult]:
-    """The whole attack on one grid."""
+    """Run the whole attack on one grid."""
     results: dict[str, AttackResult] = {}
     for levels in levels_of(q, dims):
         noise = noise_of(family, q, dims, levels)
@@ -83,7 +84,7 @@ def attacked(family: str, q: int, dims: int) -> dict[str, AttackResult]:
 
 
 def attacked_everywhere() -> dict[str, dict[str, AttackResult]]:
-    """The sum over all grids, for each noise and rule."""
+    """Return the sums over all grids, by family and rule."""
     totals: dict[str, dict[str, AttackResult]] = {family: {} for family in FAMILIES}
     for family, (q, dims) in product(FAMILIES, SMALL_GRIDS + LARGE_GRIDS):
         for name, result in attacked(family, q, dims).items():
@@ -114,13 +115,15 @@ def test_no_class_changes_inside_any_certified_ball(family: str, q: int, dims: i
     assert names >= ({"dssn"} if family == "deterministic-splitting" else {"lee", "box-log", "box", "box-image"})
     for name, result in results.items():
         assert result.violations == 0, name
-        # box-log has fewer, since it does not speak of 2λ ≤ 1.
+        # box-log has fewer points, because it requires 2λ > 1.
         assert result.points >= 2 * TABLES * (q + 1) ** dims
         assert " above " in name or result.balls > 0, name
 
 
 @pytest.mark.slow
-def test_the_attack_is_large_and_finds_the_least_overclaim(record_property: Callable[[str, object], None]) -> None:
+def test_the_attack_is_large_and_would_find_the_slightest_overclaim(
+    record_property: Callable[[str, object], None],
+) -> None:
     totals = attacked_everywhere()
     table = table_of(totals)
     print(table)
@@ -128,25 +131,25 @@ def test_the_attack_is_large_and_finds_the_least_overclaim(record_property: Call
     for family, results in totals.items():
         for name, result in results.items():
             assert result.violations == 0, name
-            what_it_adds = " above " in name
+            is_improvement = " above " in name
             assert result.points > 600_000, name
-            assert result.balls > (40_000 if what_it_adds else 400_000), name
-            assert result.pairs > (10_000_000 if what_it_adds else 25_000_000), name
-            assert result.tight > (1_500 if what_it_adds else 25_000), name
+            assert result.balls > (40_000 if is_improvement else 400_000), name
+            assert result.pairs > (10_000_000 if is_improvement else 25_000_000), name
+            assert result.tight > (1_500 if is_improvement else 25_000), name
             if name.startswith("box-log above lee") and family == "splitting":
-                # Tight only for exact ties with points that share few, heavy copies: no table of copies gives one.
+                # It is tight only at ties with points that share few copies of large weight, which no table attains.
                 assert result.factor < 1.02
             elif name != "dssn":
-                # Any certificate that claimed 2⁻⁴⁵ more would have been found out, also where it improves on another.
+                # Radii larger by 2⁻⁴⁵ would have been refuted, also where a certificate improves on another.
                 assert result.factor < SLIGHTLY_LARGER, f"{family}: {name}"
             if name.startswith(("box,", "box-image,")):
-                # Infinite radii, and nowhere in the box does the class change.
+                # There are infinite radii, and they were not refuted.
                 assert result.unbounded > 4_000, name
 
 
 @pytest.mark.parametrize("family", ["uniform", "splitting"])
 @pytest.mark.parametrize("levels", [3, 4, 7, 8, 12])
-def test_half_as_much_again_is_found_out_for_every_certificate(family: str, levels: int) -> None:
+def test_radii_larger_by_half_are_refuted_for_every_certificate(family: str, levels: int) -> None:
     noise = noise_of(family, 4, 2, levels)
     rules = {name: rule.times(1.5) for name, rule in rules_for(family, noise).items() if " above " not in name}
     for classes in (2, 3):
@@ -155,7 +158,7 @@ def test_half_as_much_again_is_found_out_for_every_certificate(family: str, leve
 
 
 def steps_without_tie_term(votes_NK: IntArray) -> IntArray:
-    """DSSN's radius if a class of lower index did not win ties: false."""
+    """Return the radius of DSSN without the tie rule, which is too large."""
     ordered_NK = np.sort(votes_NK, axis=1)
     steps_N: IntArray = (ordered_NK[:, -1] - ordered_NK[:, -2]) // 2
     return steps_N
@@ -167,7 +170,7 @@ def one_step_more(votes_NK: IntArray) -> IntArray:
 
 @pytest.mark.parametrize("wrong", [steps_without_tie_term, one_step_more])
 @pytest.mark.parametrize(("q", "dims", "levels"), [(8, 1, 5), (4, 2, 7), (4, 2, 8), (4, 2, 12), (3, 3, 8)])
-def test_a_dssn_radius_without_the_tie_term_or_one_step_larger_is_found_out(
+def test_dssn_radii_without_the_tie_rule_or_one_step_larger_are_refuted(
     wrong: Callable[[IntArray], IntArray], q: int, dims: int, levels: int
 ) -> None:
     noise = noise_of("deterministic-splitting", q, dims, levels)
@@ -183,25 +186,25 @@ def test_a_dssn_radius_without_the_tie_term_or_one_step_larger_is_found_out(
 
 
 @pytest.mark.parametrize("levels", [3, 5, 6, 8])
-@pytest.mark.parametrize("offsets", ["equal", "spread", "drawn"])
-def test_lee_holds_for_splits_of_any_joint_law(levels: int, offsets: str) -> None:
-    # With one shared base, the least independent of all: DSSN's own votes.
-    drawn_D = np.random.default_rng(levels).integers(levels, size=2)
-    offsets_D = {"equal": np.zeros(2, np.int64), "spread": np.arange(2) * levels // 2, "drawn": drawn_D}[offsets]
+@pytest.mark.parametrize("offsets", ["equal", "spread", "random"])
+def test_lee_holds_for_splits_of_any_joint_distribution(levels: int, offsets: str) -> None:
+    # A shared base offset is the least independent choice; these are the votes of DSSN.
+    random_D = np.random.default_rng(levels).integers(levels, size=2)
+    offsets_D = {"equal": np.zeros(2, np.int64), "spread": np.arange(2) * levels // 2, "random": random_D}[offsets]
     noise = shared_base_noise(4, levels, offsets_D)
     rule = sampled_rule("lee", "top-two")
-    results = attack(noise, base_classifiers(noise, 3, TABLES, seed=9), 3, {"lee": rule, "more": rule.times(1.5)})
+    results = attack(noise, base_classifiers(noise, 3, TABLES, seed=9), 3, {"lee": rule, "larger": rule.times(1.5)})
     assert results["lee"].violations == 0
     assert results["lee"].balls > 0
-    assert results["more"].violations > 0
+    assert results["larger"].violations > 0
 
 
 @pytest.mark.parametrize(("q", "dims", "levels"), [(4, 1, 10), (3, 2, 9), (2, 2, 7)])
-def test_beyond_the_box_lee_holds_and_the_box_certificate_does_not(q: int, dims: int, levels: int) -> None:
+def test_outside_the_box_lee_holds_and_the_box_certificate_does_not(q: int, dims: int, levels: int) -> None:
     noise = uniform_noise(q, dims, levels, margin=2 * q)
     rules = {
         "lee": sampled_rule("lee", "top-two"),
-        # Outside its threat model.
+        # Not valid here: the images are outside its threat model.
         "box": sampled_rule("box", "top-two"),
     }
     results = attack(noise, base_classifiers(noise, 3, TABLES, seed=10), 3, rules)
@@ -212,44 +215,45 @@ def test_beyond_the_box_lee_holds_and_the_box_certificate_does_not(q: int, dims:
 
 @pytest.mark.parametrize("levels", [10, 12, 16])
 def test_box_does_not_hold_for_a_shared_base(levels: int) -> None:
-    # Offsets half a period apart: what moves one pixel across a cut never moves the other across one.
+    # With offsets half a period apart, no split separates both pixels of nearby images at once.
     noise = shared_base_noise(4, levels, np.array([0, levels // 2]))
     rules = {name: sampled_rule(name, "one-versus-rest") for name in ("box", "box-image")}
     results = attack(noise, base_classifiers(noise, 2, TABLES, seed=11), 2, rules)
     assert all(result.violations > 0 for result in results.values())
 
 
-def test_box_overclaims_for_a_shared_base_where_eleven_of_24_votes_are_shared() -> None:
+def test_an_example_in_which_box_overclaims_for_a_shared_base() -> None:
     noise = shared_base_noise(8, 24, np.array([0, 8]))
     points = [tuple(point_D) for point_D in noise.points_PD]
-    here, there = points.index((0, 0)), points.index((5, 8))
-    assert np.minimum(noise.weights(here), noise.weights(there)).sum() == 11
-    sure_S = np.where(noise.weights(here) > 0, 0, 1)[None]
-    votes_TPK = noise.votes(sure_S, 2)
-    assert votes_TPK[0, [here, there]].tolist() == [[24, 0], [11, 13]]
+    corner, other = points.index((0, 0)), points.index((5, 8))
+    # The two images have only 11 of 24 splits in common.
+    assert np.minimum(noise.weights(corner), noise.weights(other)).sum() == 11
+    table_S = np.where(noise.weights(corner) > 0, 0, 1)[None]
+    votes_TPK = noise.votes(table_S, 2)
+    assert votes_TPK[0, [corner, other]].tolist() == [[24, 0], [11, 13]]
     rule = sampled_rule("box", "one-versus-rest")
     radius_TP = rule.radius(noise, votes_TPK)
-    assert 13 / 8 < radius_TP[0, here] <= 1.75
-    assert attack(noise, sure_S, 2, {"box": rule})["box"].violations > 0
+    assert 13 / 8 < radius_TP[0, corner] <= 1.75
+    assert attack(noise, table_S, 2, {"box": rule})["box"].violations > 0
     for name in ("box-log", "box", "box-image"):
         with pytest.raises(ValueError, match="independent across coordinates"):
             CERTIFICATES[name].check_measure("deterministic-splitting")
 
 
 def whole_box_at_equality(noise: DiscreteNoise, votes_TPK: IntArray) -> FloatArray:
-    """`box` with an infinite radius also where the share in common with the opposite corner equals t: false."""
-    share = (1 - Fraction(noise.q, noise.levels)) ** noise.dims
+    """Return the radius of `box`, but wrongly infinite also if the overlap with the opposite corner equals t."""
+    overlap = (1 - Fraction(noise.q, noise.levels)) ** noise.dims
     top_TP = votes_TPK.max(axis=2)
-    least = Fraction(3, 2) - share  # t ≤ share, with t = 3/2 − pA
+    least = Fraction(3, 2) - overlap  # t ≤ overlap, with t = 3/2 − pA
     covers_TP = top_TP * least.denominator >= least.numerator * noise.total
     return np.where(covers_TP, np.inf, sampled_rule("box", "one-versus-rest").radius(noise, votes_TPK))
 
 
-# Split independently, corners that differ in more than one pixel share a single copy: it cannot be halved.
+# With splitting noise, corners that differ in more than one pixel share a single copy, which cannot be split in half.
 @pytest.mark.parametrize(("family", "dims"), [("uniform", 1), ("splitting", 1), ("uniform", 2), ("uniform", 3)])
-def test_the_opposite_corner_may_tie_where_the_shared_votes_just_suffice(family: str, dims: int) -> None:
-    # One pixel, λ = 1: each corner is sure of its class, and they share one half: pA = 1, t = ½. With more pixels, at
-    # 2λ = 2d, one half of all copies is shared and given to the near corner's class.
+def test_the_radius_is_finite_if_the_opposite_corner_ties(family: str, dims: int) -> None:
+    # With one pixel and λ = 1, both corners have pA = 1 for different classes and an overlap of t = ½. With d pixels
+    # and 2λ = 2d, half of the far corner's weight lies on shared copies that have the near corner's class.
     q, levels = 2, 4 * dims
     noise = noise_of(family, q, dims, levels)
     near_S, far_S = noise.weights(0), noise.weights(len(noise.points_PD) - 1)
@@ -266,12 +270,12 @@ def test_the_opposite_corner_may_tie_where_the_shared_votes_just_suffice(family:
     assert votes_TPK[0, -1].tolist() == [noise.total // 2, noise.total // 2]
     for name in ("box", "box-image"):
         radius = rules[name].radius(noise, votes_TPK)[0, 0]
-        # The distance of the corner, lowered by 16 + 2D units in the last place and a few roundings.
+        # The radius is the corner's distance, lowered by 16 + 2D units in the last place and a few roundings.
         assert dims * (1.0 - 2.0**-46) < radius <= dims
         assert results[name].violations == 0
     assert rules["wrong"].radius(noise, votes_TPK)[0, 0] == np.inf
     assert results["wrong"].violations > 0
-    # One copy more, and the corner is safe: then the whole box is certified, and rightly.
+    # With one more copy, the corner keeps the class. Then the whole box is certified, and correctly so.
     if len(kept) < len(shared):
         table_S[np.setdiff1d(shared, kept)[0]] = 0
         votes_TPK = noise.votes(table_S[None], 2)
@@ -280,7 +284,7 @@ def test_the_opposite_corner_may_tie_where_the_shared_votes_just_suffice(family:
 
 
 def li_with_the_outer_exponent_inverted(lower_N: FloatArray, std: float) -> FloatArray:
-    """Li's radius with M = (½(pA^{1−α} + pB^{1−α}))^{1−α}, as sometimes printed, and pB = 1 − pA: false."""
+    """Return Li's radius with the outer exponent 1−α, as sometimes printed, and pB = 1 − pA. It is too large."""
     alpha_M1 = np.geomspace(0.01, 10.0, 200)[:, None]
     mean_MN = 0.5 * (lower_N ** (1.0 - alpha_M1) + (1.0 - lower_N) ** (1.0 - alpha_M1))
     divergence_MN = np.maximum(-np.log(2.0) - (1.0 - alpha_M1) * np.log(mean_MN), 0.0)
@@ -289,8 +293,8 @@ def li_with_the_outer_exponent_inverted(lower_N: FloatArray, std: float) -> Floa
 
 
 @pytest.mark.parametrize("std", [0.25, 1.0])
-def test_li_with_the_outer_exponent_inverted_reaches_beyond_the_boundary_of_a_half_space(std: float) -> None:
-    # The boundary of a half-space lies at distance m. At distance r towards it, the class keeps Φ((m − r)/σ).
+def test_li_with_the_inverted_outer_exponent_exceeds_the_distance_to_a_half_space(std: float) -> None:
+    # The decision boundary is a plane at distance m. Moving by r towards it, the class keeps probability Φ((m − r)/σ).
     margin_N = std * np.linspace(0.01, 5.0, 500)
     lower_N = ndtr(margin_N / std)
     wrong_N = li_with_the_outer_exponent_inverted(lower_N, std)
@@ -301,7 +305,7 @@ def test_li_with_the_outer_exponent_inverted_reaches_beyond_the_boundary_of_a_ha
     assert (inside_N < wrong_N).all()
     assert (ndtr((margin_N - inside_N) / std) < 0.5).all()
     assert (right_N > 0.0).all()
-    # pA is off by one rounding at most, and so is Φ: 2⁻⁵² over the density at m moves Φ⁻¹ by less than 10⁻⁹.
+    # pA and Φ are each off by at most one rounding. 2⁻⁵² divided by the density at m moves Φ⁻¹ by less than 10⁻⁹.
     np.testing.assert_allclose(std * ndtri(lower_N), margin_N, rtol=1e-9)
     assert (right_N < margin_N).all()
     assert (ndtr((margin_N - right_N) / std) > 0.5).all()
@@ -309,7 +313,7 @@ def test_li_with_the_outer_exponent_inverted_reaches_beyond_the_boundary_of_a_ha
 
 @pytest.mark.parametrize("family", ["uniform", "splitting"])
 @pytest.mark.parametrize(("q", "dims"), [(5, 1), (4, 2), (2, 3)])
-def test_the_smallest_overlap_is_that_of_the_worst_grid_point_at_each_distance(family: str, q: int, dims: int) -> None:
+def test_the_smallest_overlap_is_attained_by_a_grid_point_at_each_distance(family: str, q: int, dims: int) -> None:
     for levels in range(2, 3 * q + 1):
         noise = noise_of(family, q, dims, levels)
         weights_PS = np.stack([noise.weights(point) for point in range(len(noise.points_PD))])
@@ -319,15 +323,15 @@ def test_the_smallest_overlap_is_that_of_the_worst_grid_point_at_each_distance(f
                 exact = Fraction(int(shared_P[noise.distance_PP[point] == steps].min()), noise.total)
                 claimed = smallest_overlap(noise.caps_PD[point], steps / q, noise.half_width)
                 assert Fraction(claimed) <= exact
-                # 16 + 2D units in the last place are taken off, and as much may be lost in the factors near 0.
+                # It is lowered by 16 + 2D units in the last place, and factors near 0 may lose as much.
                 assert claimed == pytest.approx(float(exact), rel=2.0**-46, abs=2.0**-50)
 
 
 @pytest.mark.parametrize("q", [2, 5, 8])
-def test_the_laws_are_those_of_the_samplers_at_half_steps(q: int) -> None:
+def test_the_discrete_noise_is_that_of_the_float_measures_at_half_steps(q: int) -> None:
     for levels in range(2, 3 * q + 1):
         x_B = (torch.arange(q + 1) / q).repeat_interleave(levels).reshape(-1, 1, 1, 1)
-        # u = (j + ½)/L is a split at (j + ½)/q, or the noise (j + ½)/q − λ.
+        # A draw u = (j + ½)/L gives a split at (j + ½)/q, or the noise (j + ½)/q − λ.
         draw = FixedDraws(((torch.arange(levels) + 0.5) / levels).repeat(q + 1).reshape(-1, 1, 1, 1))
         half_width = levels / (2 * q)
 
@@ -346,37 +350,37 @@ def test_the_laws_are_those_of_the_samplers_at_half_steps(q: int) -> None:
 
 
 @pytest.mark.parametrize(("q", "m"), [(2, 1), (5, 1), (8, 1), (2, 3), (4, 2)])
-def test_the_laws_are_those_of_the_samplers_of_whole_numbers(q: int, m: int) -> None:
-    # The images k/q are every m-th point of the grid k/mq.
+def test_the_discrete_noise_is_that_of_the_integer_measures(q: int, m: int) -> None:
+    # The images k/q are every m-th point of the grid with steps of 1/mq.
     points = range(0, m * q + 1, m)
     for levels in range(1, 3 * m * q + 1):
         x_B = (torch.arange(q + 1) / q).repeat_interleave(levels).reshape(-1, 1, 1, 1)
-        every = FixedDraws(torch.arange(levels).repeat(q + 1).reshape(-1, 1, 1, 1))
+        all_draws = FixedDraws(torch.arange(levels).repeat(q + 1).reshape(-1, 1, 1, 1))
 
         splitting = GridSplittingSmoothing(levels, q, m)
-        quarter_steps = 4 * m * q * splitting.perturb(splitting.prepare(x_B), every)
+        quarter_steps = 4 * m * q * splitting.perturb(splitting.prepare(x_B), all_draws)
         sampled_XL = quarter_steps.round().long().reshape(q + 1, -1).numpy()
         noise = splitting_noise(m * q, 1, levels)
         weights_PC = np.stack([noise.weights(point) for point in points])
         counted_XC = (sampled_XL[:, :, None] == np.unique(sampled_XL)).sum(axis=1)
-        # The finer grid has copies of its own, which no image k/q has.
+        # The finer grid has copies that no image k/q has.
         assert weights_PC[:, weights_PC.any(axis=0)].tolist() == counted_XC.tolist()
 
         uniform = GridUniformSmoothing(levels, q, m)
-        half_steps = 2 * m * q * uniform.perturb(uniform.prepare(x_B), every)
+        half_steps = 2 * m * q * uniform.perturb(uniform.prepare(x_B), all_draws)
         sampled_XL = ((half_steps.round().long() + levels - 1) // 2).reshape(q + 1, -1).numpy()
         noise = uniform_noise(m * q, 1, levels)
         assert [np.flatnonzero(noise.weights(point)).tolist() for point in points] == sampled_XL.tolist()
 
 
 @pytest.mark.parametrize(("q", "dims", "levels"), [(8, 1, 11), (4, 2, 3), (4, 2, 9), (2, 3, 5)])
-def test_the_law_of_a_shared_base_is_that_of_the_sampler(q: int, dims: int, levels: int) -> None:
+def test_the_noise_with_a_shared_base_is_that_of_deterministic_splitting(q: int, dims: int, levels: int) -> None:
     noise = shared_base_noise(q, levels, np.random.RandomState(3).randint(levels, size=dims))
     np.testing.assert_array_equal(noise.codes_PL, deterministic_codes(q, dims, levels, offsets_seed=3))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_votes_are_the_weights_of_the_copies_of_each_class(family: str) -> None:
+def test_votes_are_sums_of_the_weights_of_copies(family: str) -> None:
     for dims, levels in product((1, 2, 3), (3, 5)):
         noise = noise_of(family, 3, dims, levels)
         tables_TS = base_classifiers(noise, 3, 20, seed=0)
@@ -390,12 +394,12 @@ def test_votes_are_the_weights_of_the_copies_of_each_class(family: str) -> None:
 @pytest.mark.parametrize("total", [7, 24, 216])
 def test_the_bounds_of_the_attack_are_the_exact_ones(procedure: Procedure, total: int) -> None:
     votes_NK = np.array([(a, b, total - a - b) for a in range(total + 1) for b in range(total + 1 - a)])
-    ours = exact_bounds(votes_NK, total, procedure)
+    bounds = exact_bounds(votes_NK, total, procedure)
     for row in range(0, len(votes_NK), 1 + len(votes_NK) // 500):
         runner_up, top = sorted(votes_NK[row].tolist())[1:]
         upper = None if procedure == "one-versus-rest" else Fraction(runner_up, total)
         exact = ProbabilityBounds.exact(Fraction(top, total), upper)
-        assert ours.take([row]).__dict__ == exact.__dict__
+        assert bounds.take([row]).__dict__ == exact.__dict__
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Values of every formula to 25 digits, met to 10⁻¹² and never missed on the wrong side.
+"""Golden values of every formula with 25 digits: results agree to 10⁻¹² and never err on the unsafe side.
 
-Everything that could decide a comparison is exact: inputs are decimals, taken as rationals, and results are compared
-with the golden value as rationals too. Where a formula takes a float (α, λ, a cap, a distance) that the decimal is not,
-the float is the neighbour that makes the claim no larger.
+Comparisons are exact: inputs are decimals, read as rationals, and results are compared with the golden values as
+rationals. Where a formula takes a float (α, λ, a cap, a distance), the decimal is rounded to the neighbouring float
+that does not make the result larger.
 """
 
 import json
@@ -47,14 +47,14 @@ TOLERANCE = Fraction(1, 10**12)
 
 
 def assert_at_most(measured: float, golden: str, tolerance: Fraction = TOLERANCE) -> None:
-    """A lower bound or a radius: met, and not above."""
+    """Assert that a lower bound or a radius agrees with its golden value and is not above it."""
     exact, claimed = Fraction(golden), Fraction(float(measured))
     assert claimed <= exact
     assert exact - claimed <= tolerance * abs(exact)
 
 
 def assert_at_least(measured: float, golden: str) -> None:
-    """An upper bound: met, and not below."""
+    """Assert that an upper bound agrees with its golden value and is not below it."""
     exact, claimed = Fraction(golden), Fraction(float(measured))
     assert claimed >= exact
     assert claimed - exact <= TOLERANCE * abs(exact)
@@ -70,7 +70,7 @@ def bounds_of(inputs: Inputs) -> ProbabilityBounds:
 
 
 def caps_of(inputs: Inputs) -> FloatArray:
-    """Rounded up: the wider a pixel can move, the smaller the radius."""
+    """Return the caps, rounded up, because larger caps give a smaller radius."""
     pixels = [Fraction(text) for text in inputs["x"]]
     return np.array([ceil_to_float(max(x, 1 - x)) for x in pixels])
 
@@ -122,7 +122,7 @@ def check_votes_to_radius(inputs: Inputs, golden: str) -> None:
 
 
 def check_overlap(inputs: Inputs, golden: str) -> None:
-    # The further away and the narrower the noise, the less is in common.
+    # A larger distance and narrower noise give a smaller overlap.
     distance, half_width = ceil_to_float(Fraction(inputs["c"])), down(inputs, "lam")
     assert_at_most(smallest_overlap(caps_of(inputs), distance, half_width), golden)
 
@@ -133,7 +133,7 @@ def check_deterministic(inputs: Inputs, golden: dict[str, str]) -> None:
     assert (top_N[0], steps_N[0]) == (int(golden["cls"]), int(golden["k"]))
     assert Fraction(int(steps_N[0]), inputs["q"]) == Fraction(golden["rho"])
     levels = sum(inputs["votes"])
-    if levels >= 2:  # one base alone is no splitting
+    if levels >= 2:  # with one split there is no noise
         measure = MeasureSpec(family="deterministic-splitting", sigma=1.0, levels=levels, offsets_seed=0)
         verdicts = CERTIFICATES["dssn"].certify(
             np.zeros_like(votes_NK), votes_NK, measure, images=ImageFacts(q=inputs["q"])
@@ -148,9 +148,9 @@ def check_levels(inputs: Inputs, golden: dict[str, str]) -> None:
     levels = deterministic_levels(float(inputs["sigma"]), q)
     assert levels == int(golden["L"])
     assert Fraction(levels, 2 * q) == Fraction(golden["lam"])
-    # λ′ = √3·σ′, squared to stay rational; the golden σ′ has 25 digits.
+    # λ = √3·σ for the effective λ and σ, squared to stay rational; the golden σ has 25 digits.
     assert abs(Fraction(golden["sigma_eff"]) ** 2 * 3 / Fraction(levels, 2 * q) ** 2 - 1) < Fraction(1, 10**24)
-    # Unanimous votes for the lowest class, which wins ties, and for another.
+    # Unanimous votes for the lowest class, which wins ties, and for the other class.
     _, steps_N = deterministic_l1_steps(np.array([[levels, 0], [0, levels]]))
     for steps, name in zip(steps_N.tolist(), ("max_rho_A0", "max_rho_other"), strict=True):
         assert Fraction(steps, q) == Fraction(golden[name])
@@ -159,11 +159,11 @@ def check_levels(inputs: Inputs, golden: dict[str, str]) -> None:
 def check_centre_of_a_cell(inputs: Inputs, golden: str) -> None:
     q, levels = inputs["q"], inputs["L"]
     measure = DeterministicSplittingSmoothing(levels, offsets_seed=0, q=q, shape_CHW=(1, 1, 1))
-    # The base at which this pixel's split is the j-th.
+    # The base offset at which this pixel's split is number j.
     base = (inputs["j"] - int(measure.offsets_CHW)) % levels
     x_CHW = torch.full((1, 1, 1), inputs["X"] / q)
     [copy] = numbered_copies(measure, x_CHW, base, base + 1).flatten().tolist()
-    # A centre is a multiple of 1/(4q), which float32 tells apart.
+    # The centre of a cell is a multiple of 1/(4q), which float32 resolves.
     assert Fraction(round(copy * 4 * q), 4 * q) == Fraction(golden)
     assert copy == pytest.approx(float(Fraction(golden)), rel=2.0**-23)
 
@@ -174,11 +174,11 @@ def check_divergence(inputs: Inputs, golden: str) -> None:
 
 def check_accuracy(inputs: Inputs, golden: dict[str, str]) -> None:
     images, alpha, rho = inputs["m"], ceil_to_float(Fraction(inputs["alpha"])), down(inputs, "rho")
-    simple = float(bernstein_accuracy_lower(inputs["Y"], images, alpha, rho))
+    bernstein = float(bernstein_accuracy_lower(inputs["Y"], images, alpha, rho))
     if Fraction(golden["thm5"]) < 0:
-        assert simple == 0.0
+        assert bernstein == 0.0
     else:
-        assert_at_most(simple, golden["thm5"])
+        assert_at_most(bernstein, golden["thm5"])
     assert wrong_certificates_quantile(images, alpha, rho) == int(golden["q"])
     for bound, name in ((simultaneous_certified_lower, "simultaneous"), (exact_certified_lower, "exact_pointwise")):
         assert Fraction(int(bound(inputs["Y"], images, alpha, rho)), images) == Fraction(golden[name])
@@ -194,7 +194,7 @@ def check_p_value(inputs: Inputs, golden: str) -> None:
 
 
 def check_plane(inputs: Inputs, golden: dict[str, str]) -> None:
-    """The distance to the plane of a linear classifier is the radius of its exact probability."""
+    """Check that the radius for the exact probability of a linear classifier is the distance to its boundary."""
     w, x = ([Fraction(text) for text in inputs[name]] for name in ("w", "x"))
     score = sum((a * b for a, b in zip(w, x, strict=True)), Fraction(inputs["b"]))
     assert (score > 0) == (golden["cls"] == "+")
@@ -205,7 +205,7 @@ def check_plane(inputs: Inputs, golden: dict[str, str]) -> None:
 
 
 def check_half_line(inputs: Inputs, golden: dict[str, str]) -> None:
-    """So is the distance to the cut of a half-line under uniform noise."""
+    """Check the same for a threshold on the line under uniform noise."""
     x, half_width = Fraction(inputs["x"]), Fraction(inputs["lam"])
     assert (abs(x) + half_width) / (2 * half_width) == Fraction(golden["pA"])
     assert abs(x) == Fraction(golden["lee_yang"])
@@ -226,7 +226,7 @@ def check_time_uniform(inputs: Inputs, golden: str) -> None:
 
 
 def correct_radii(inputs: Inputs) -> FloatArray:
-    """The radii of the correct images, ascending; an abstention is not one of them."""
+    """Return the radii of the correctly classified images, ascending. An abstention is not correct."""
     pairs = zip(inputs["radius"], inputs["correct"], strict=True)
     return np.sort([floor_to_float(Fraction(radius)) for radius, correct in pairs if correct])
 
@@ -242,11 +242,13 @@ def check_certified_accuracy(inputs: Inputs, golden: str) -> None:
 
 
 def check_memory(inputs: Inputs, golden: list[tuple[int, str]]) -> None:
-    # The images are the nearest floats: their distances are off by less than a radius is rounded down.
+    # Images are rounded to the nearest floats. That changes distances by less than radii are rounded down.
     memory = CertificateMemory("l1" if inputs["p"] == 1 else "l2")
     for (x, predicted, radius), (expected, expected_radius) in zip(inputs["sequence"], golden, strict=True):
-        known = None if predicted == -1 else predicted
-        verdict = memory.query(np.array([float(value) for value in x]), known, floor_to_float(Fraction(radius)))
+        predicted_class = None if predicted == -1 else predicted
+        verdict = memory.query(
+            np.array([float(value) for value in x]), predicted_class, floor_to_float(Fraction(radius))
+        )
         assert (-1 if verdict.predicted is None else verdict.predicted) == expected
         assert_at_most(verdict.radius, expected_radius)
 
@@ -281,7 +283,7 @@ CHECKS: dict[str, Callable[[Inputs, Any], None]] = {
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["id"])
-def test_the_golden_value_is_met_from_the_safe_side(entry: dict[str, Any]) -> None:
+def test_results_agree_with_the_golden_value_on_the_safe_side(entry: dict[str, Any]) -> None:
     CHECKS[entry["fn"]](entry["inputs"], entry["value"])
 
 

@@ -1,6 +1,8 @@
-"""The memory of certified balls, under queries that aim at the borders of the balls it holds, checked in whole numbers.
+"""The memory of certified balls, under adversarial queries at the borders of its balls, checked in exact integers.
 
-Every float is a whole number of 2⁻¹⁰⁷⁴: sums and squares of such numbers leave no room for rounding. Shapes: D pixels.
+Every float is an integer multiple of 2⁻¹⁰⁷⁴, so the checks compute sums and squares without rounding.
+
+Shapes: D pixels.
 """
 
 import math
@@ -21,12 +23,12 @@ Norm = Literal["l1", "l2"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
 every_norm = pytest.mark.parametrize("norm", NORMS)
 
-# Both norms together: 2·200·60 = 24,000 queries.
+# With both norms, 2·200·60 = 24,000 queries.
 HISTORIES, QUERIES = 200, 60
 
 
 def units(value: float) -> int:
-    """A float as a whole number of 2⁻¹⁰⁷⁴."""
+    """Return a float as an integer multiple of 2⁻¹⁰⁷⁴."""
     numerator, denominator = value.as_integer_ratio()
     return numerator * (2**1074 // denominator)
 
@@ -40,33 +42,33 @@ class Ball:
 
 @dataclass
 class Reference:
-    """The specification's four rules, exactly, on the balls that a memory under test has promised so far.
+    """The four rules of the memory, evaluated exactly on the balls that the memory under test has certified so far.
 
-    In l2 a distance is no rational: what is compared is its square, and how far it may be from a radius.
+    A distance in l2 is not rational, so its square is compared.
     """
 
     norm: Norm
     balls: list[Ball] = field(default_factory=list)
 
     def size(self, x: Sequence[int], y: Sequence[int]) -> int:
-        """The distance in l1, its square in l2."""
+        """Return the distance in l1, or its square in l2."""
         steps = [abs(a - b) for a, b in zip(x, y, strict=True)]
         return sum(steps) if self.norm == "l1" else sum(step * step for step in steps)
 
     def power(self, length: int) -> int:
-        """What `size` is for points that far apart."""
+        """Return the value of `size` for two points at this distance."""
         return length if self.norm == "l1" else length * length
 
     def root(self, size: int) -> int:
-        """The distance, rounded down."""
+        """Return the distance for a value of `size`, rounded down."""
         return size if self.norm == "l1" else math.isqrt(size)
 
     def check(
         self, x_D: FloatArray, predicted: int | None, radius: float, verdict: MemoryVerdict, loss: float | None = 16.0
     ) -> None:
-        """One query and its verdict: nothing may exceed what the rules give, or fall short by more than rounding.
+        """Check one verdict: its radius must not exceed the exact one, nor be below it by more than rounding.
 
-        loss: the largest distance, of which (D + 8)·2⁻⁵² may be lost; None if any loss will do.
+        loss: the largest distance that occurs, of which (D + 8)·2⁻⁵² may be lost; None to allow any loss.
         """
         x, raw, returned = tuple(map(units, x_D.tolist())), units(radius), units(verdict.radius)
         sizes = [self.size(x, ball.centre) for ball in self.balls]
@@ -75,7 +77,7 @@ class Reference:
         label, allowed = predicted, raw
         if holders and holders[0][0].label != predicted:
             label = holders[0][0].label
-            # The ball around x must lie in one that holds x: only then may the verdict keep so large a radius.
+            # The ball around x must lie inside a stored ball that contains x.
             assert returned == 0 or any(
                 returned <= ball.radius and size <= self.power(ball.radius - returned) for ball, size in holders
             )
@@ -88,10 +90,10 @@ class Reference:
             return
         for ball, size in zip(self.balls, sizes, strict=True):
             if ball.label != label:
-                # Open balls are disjoint iff their radii add up to no more than the distance.
+                # Open balls are disjoint if and only if their radii sum to at most the distance.
                 assert self.power(returned + ball.radius) <= size
                 allowed = min(allowed, max(0, self.root(size) - ball.radius))
-        # A distance is rounded by up to (D + 4)·2⁻⁵² of it, and a step or two more.
+        # A distance is rounded by up to (D + 4)·2⁻⁵² of its value, and a step or two more.
         assert loss is None or returned >= allowed - units((len(x) + 8) * 2.0**-52 * loss)
         self.balls.append(Ball(x, label, returned))
 
@@ -105,7 +107,7 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 
 def adversarial(norm: Norm, seed: int) -> Iterator[tuple[FloatArray, int | None, float]]:
-    """Queries on a coarse grid, on the borders of what was claimed before, and a last digit beside them."""
+    """Yield queries on a coarse grid, on the borders of earlier raw balls, and one float next to these borders."""
     rng = np.random.default_rng(seed)
     dims = pick(rng, [1, 2, 2, 3])
     seen: list[tuple[list[float], float]] = []
@@ -116,17 +118,17 @@ def adversarial(norm: Norm, seed: int) -> Iterator[tuple[FloatArray, int | None,
             centre, reach = pick(rng, seen)
             aim = int(rng.integers(8))
             if aim == 0:
-                # On the border of a raw ball, straight along one axis, or a digit to either side.
+                # On the border of a raw ball along one axis, or one float to either side of it.
                 x = list(centre)
                 axis = int(rng.integers(dims))
                 x[axis] = one_ulp(centre[axis] + pick(rng, [-1, 1]) * reach, pick(rng, [-1, 0, 1]))
             elif aim == 1:
                 x = list(centre)
             elif aim == 2:
-                # So close that the room between two balls is nearly nothing.
+                # So close to an earlier centre that hardly any room is left between two balls.
                 x = [one_ulp(c, pick(rng, [-1, 0, 1])) for c in centre]
             elif aim == 3:
-                # A ball that just touches another, or overlaps it by one digit.
+                # A ball that touches another one, or overlaps it by one float.
                 gap = [abs(a - b) for a, b in zip(x, centre, strict=True)]
                 between = sum(gap) if norm == "l1" else math.hypot(*gap)
                 radius = max(0.0, one_ulp(between - reach, pick(rng, [-1, 0, 1])))
@@ -136,7 +138,7 @@ def adversarial(norm: Norm, seed: int) -> Iterator[tuple[FloatArray, int | None,
 
 
 @every_norm
-def test_no_adversarial_history_breaks_a_promise(norm: Norm) -> None:
+def test_adversarial_queries_never_break_a_rule(norm: Norm) -> None:
     changed, shrunk, held_abstentions, stored = 0, 0, 0, 0
     for seed in range(HISTORIES):
         memory, reference = CertificateMemory(norm), Reference(norm)
@@ -148,14 +150,14 @@ def test_no_adversarial_history_breaks_a_promise(norm: Norm) -> None:
             shrunk += verdict.predicted == predicted and verdict.radius < radius
         assert len(memory) == len(reference.balls)
         stored += len(memory)
-    # The queries do hit what they aim at.
+    # The queries do reach the cases that they aim at.
     assert min(changed, held_abstentions, shrunk) > 500
     assert stored > HISTORIES * QUERIES // 2
 
 
 @every_norm
 @given(data=st.data())
-def test_no_floats_however_large_or_small_break_a_promise(norm: Norm, data: st.DataObject) -> None:
+def test_extreme_floats_never_break_a_rule(norm: Norm, data: st.DataObject) -> None:
     dims = data.draw(st.integers(1, 3))
     pixel = st.sampled_from([0.0, 5e-324, 1e-170, 1e-162, 1.6e-162, 2.0**-53, 0.3, 0.5, 1.0, 1e155, 1e308, -1e308])
     length = st.sampled_from([0.0, 5e-324, 1e-170, 1e-162, 1e-161, 2.0**-53, 0.25, 0.5, 1.0, 1e155, 1.7e308])
@@ -164,12 +166,12 @@ def test_no_floats_however_large_or_small_break_a_promise(norm: Norm, data: st.D
         x_D = np.array(data.draw(st.lists(pixel, min_size=dims, max_size=dims)))
         predicted = data.draw(st.sampled_from([None, 0, 1]))
         radius = 0.0 if predicted is None else data.draw(length)
-        # At 1e308 a last digit is more than any image: how much is lost to rounding is not asked.
+        # At 1e308, one float is more than any image, so any loss to rounding is allowed.
         reference.check(x_D, predicted, radius, memory.query(x_D, predicted, radius), loss=None)
 
 
 @every_norm
-def test_a_query_between_balls_keeps_its_class_and_radius(norm: Norm) -> None:
+def test_a_query_outside_all_balls_keeps_its_class_and_radius(norm: Norm) -> None:
     memory = CertificateMemory(norm)
     assert memory.query(np.array([0.0, 0.0]), 3, 0.25) == MemoryVerdict(3, 0.25, 0)
     assert memory.query(np.array([1.0, 1.0]), 5, 0.5) == MemoryVerdict(5, 0.5, 0)
@@ -177,32 +179,32 @@ def test_a_query_between_balls_keeps_its_class_and_radius(norm: Norm) -> None:
 
 
 @every_norm
-def test_a_ball_that_meets_another_class_shrinks_until_they_touch(norm: Norm) -> None:
+def test_a_ball_that_intersects_another_class_shrinks_until_they_touch(norm: Norm) -> None:
     memory = CertificateMemory(norm)
     memory.query(np.array([0.0, 0.0]), 0, 0.375)
     verdict = memory.query(np.array([1.0, 0.0]), 1, 2.0)
     assert (verdict.predicted, verdict.intersections) == (1, 1)
     assert verdict.radius <= 0.625
-    # (D + 4)·2⁻⁵² of the distance, and a step of rounding.
+    # Rounding takes (D + 4)·2⁻⁵² of the distance and one float.
     assert verdict.radius == pytest.approx(0.625, rel=1e-14)
-    # A ball of its own class does not shrink it.
+    # A ball of the same class does not shrink it.
     assert memory.query(np.array([1.0, 0.25]), 1, 0.25) == MemoryVerdict(1, 0.25, 0)
 
 
 @every_norm
-def test_a_query_inside_a_ball_becomes_its_class_with_what_is_left_of_the_radius(norm: Norm) -> None:
+def test_a_query_inside_a_ball_gets_its_class_and_a_radius_that_stays_inside(norm: Norm) -> None:
     memory = CertificateMemory(norm)
     memory.query(np.array([0.0, 0.0]), 0, 1.0)
     deep = memory.query(np.array([0.25, 0.0]), 1, 5.0)
     assert (deep.predicted, deep.intersections) == (0, 1)
     assert deep.radius <= 0.75
     assert deep.radius == pytest.approx(0.75, rel=1e-14)
-    # The raw radius is never exceeded, whatever the ball would allow.
+    # The raw radius is never exceeded, even if the ball would allow more.
     assert memory.query(np.array([0.125, 0.0]), 1, 0.0625) == MemoryVerdict(0, 0.0625, 2)
 
 
 @every_norm
-def test_an_abstention_inside_a_ball_becomes_its_class_and_one_outside_stays(norm: Norm) -> None:
+def test_an_abstention_inside_a_ball_gets_its_class_and_one_outside_stays(norm: Norm) -> None:
     memory = CertificateMemory(norm)
     memory.query(np.array([0.0, 0.0]), 2, 0.5)
     assert memory.query(np.array([0.25, 0.0]), None, 0.0) == MemoryVerdict(2, 0.0, 1)
@@ -212,30 +214,30 @@ def test_an_abstention_inside_a_ball_becomes_its_class_and_one_outside_stays(nor
 
 
 @every_norm
-def test_a_radius_of_zero_is_stored_and_keeps_other_classes_off(norm: Norm) -> None:
+def test_a_radius_of_zero_is_stored_and_limits_balls_of_other_classes(norm: Norm) -> None:
     memory = CertificateMemory(norm)
     assert memory.query(np.array([0.5]), 0, 0.0) == MemoryVerdict(0, 0.0, 0)
     assert len(memory) == 1
     verdict = memory.query(np.array([0.75]), 1, 1.0)
     assert 0.25 * (1 - 1e-14) <= verdict.radius <= 0.25
-    # An empty ball holds nothing, not even its centre: there another class may be returned, but without a radius.
+    # An empty open ball does not contain its centre: another class may be returned there, but without a radius.
     assert memory.query(np.array([0.5]), 1, 1.0) == MemoryVerdict(1, 0.0, 1)
 
 
 @every_norm
-def test_the_order_of_the_queries_decides(norm: Norm) -> None:
+def test_verdicts_depend_on_the_order_of_the_queries(norm: Norm) -> None:
     first, second = (np.array([0.0]), 0, 0.75), (np.array([1.0]), 1, 0.75)
     forwards, backwards = CertificateMemory(norm), CertificateMemory(norm)
     assert [forwards.query(*query).radius < 0.75 for query in (first, second)] == [False, True]
     assert [backwards.query(*query).radius < 0.75 for query in (second, first)] == [False, True]
 
 
-# 3-4-5: the float distance of these points is exact, and so is the border.
+# The float distances of these points are exact (for l2 by the triangle 3-4-5).
 BORDERS = [("l1", (0.375, 0.5), 0.875), ("l2", (0.375, 0.5), 0.625), ("l1", (0.1, 0.0), 0.1), ("l2", (0.0, 0.3), 0.3)]
 
 
 @pytest.mark.parametrize(("norm", "point", "radius"), BORDERS)
-def test_the_border_of_an_open_ball_is_outside_and_a_digit_closer_is_inside(
+def test_the_border_of_an_open_ball_is_outside_and_one_float_closer_is_inside(
     norm: Norm, point: tuple[float, float], radius: float
 ) -> None:
     memory = CertificateMemory(norm)
@@ -249,8 +251,8 @@ def test_the_border_of_an_open_ball_is_outside_and_a_digit_closer_is_inside(
     assert memory.query(x_D, None, 0.0).predicted is None
 
 
-def test_what_a_sum_of_floats_cannot_tell_is_told_exactly() -> None:
-    # ½ + 1024·2⁻¹¹ = 1: on the border. 2⁻⁶³ less in one pixel is inside, though no float near 1 can show it.
+def test_membership_is_exact_where_a_sum_of_floats_cannot_decide_it() -> None:
+    # ½ + 1024·2⁻¹¹ = 1 is on the border. Reducing one pixel by 2⁻⁶³ is inside, although the float sum is still 1.
     memory = CertificateMemory("l1")
     memory.query(np.zeros(1025), 7, 1.0)
     x_D = np.array([0.5] + [2.0**-11] * 1024)
@@ -265,7 +267,7 @@ def test_what_a_sum_of_floats_cannot_tell_is_told_exactly() -> None:
 
 
 @every_norm
-def test_images_of_a_real_size_keep_every_promise(norm: Norm) -> None:
+def test_images_of_a_realistic_size_never_break_a_rule(norm: Norm) -> None:
     rng = np.random.default_rng(5)
     memory, reference = CertificateMemory(norm), Reference(norm)
     base_D = rng.random(3072)
@@ -278,15 +280,15 @@ def test_images_of_a_real_size_keep_every_promise(norm: Norm) -> None:
 
 
 @every_norm
-def test_growth_keeps_every_ball(norm: Norm) -> None:
+def test_no_ball_is_lost_when_the_memory_grows(norm: Norm) -> None:
     memory = CertificateMemory(norm)
     labels: list[int] = np.random.default_rng(11).integers(10, size=700).tolist()
-    for place, label in enumerate(labels):
-        assert memory.query(np.array([float(place), 0.0]), label, 0.25) == MemoryVerdict(label, 0.25, 0)
-        assert len(memory) == place + 1
-    for place in range(0, 700, 3):
-        # Well inside its ball: every old ball is still there.
-        assert memory.query(np.array([place + 0.1875, 0.0]), None, 0.0).predicted == labels[place]
+    for position, label in enumerate(labels):
+        assert memory.query(np.array([float(position), 0.0]), label, 0.25) == MemoryVerdict(label, 0.25, 0)
+        assert len(memory) == position + 1
+    for position in range(0, 700, 3):
+        # A point well inside each ball still has its class.
+        assert memory.query(np.array([position + 0.1875, 0.0]), None, 0.0).predicted == labels[position]
 
 
 @every_norm
@@ -299,7 +301,7 @@ def test_the_memory_keeps_its_own_copy_of_an_image(norm: Norm) -> None:
     assert memory.query(x_D, None, 0.0).predicted is None
 
 
-def test_single_precision_images_are_taken_as_they_are() -> None:
+def test_single_precision_images_are_not_rounded() -> None:
     memory = CertificateMemory("l1")
     x_D = np.array([0.1], dtype=np.float32)
     memory.query(x_D.astype(np.float64), 1, 2.0**-40)
@@ -323,7 +325,7 @@ BAD = [
 
 @every_norm
 @pytest.mark.parametrize(("x", "predicted", "radius", "message"), BAD)
-def test_bad_input_is_refused_and_not_stored(
+def test_invalid_queries_are_refused_and_not_stored(
     norm: Norm, x: list[float], predicted: int | None, radius: float, message: str
 ) -> None:
     memory = CertificateMemory(norm)

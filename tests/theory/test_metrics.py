@@ -1,4 +1,4 @@
-"""Certified accuracy and its curve, the average certified radius, the envelope of several models."""
+"""Certified accuracy and its curve, the average certified radius, and the envelope of several models."""
 
 import math
 from fractions import Fraction
@@ -16,7 +16,7 @@ from rsbench.theory.metrics import (
     envelope,
 )
 
-# Five images: radii 0.3, 1.2, none, 0.7 and 2; the first, fourth and fifth are classified correctly.
+# Of five images with the radii 0.3, 1.2, none, 0.7 and 2, the first, fourth and fifth are classified correctly.
 RADII = np.array([0.3, 0.7, 2.0])
 
 
@@ -25,13 +25,13 @@ def test_a_closed_ball_certifies_at_its_radius_and_an_open_one_does_not() -> Non
     np.testing.assert_array_equal(certified_accuracy(RADII, 5, [0.3, 0.7, 2.0], "open"), [2 / 5, 1 / 5, 0.0])
 
 
-def test_no_certified_image() -> None:
+def test_metrics_without_a_certified_image() -> None:
     assert certified_accuracy(np.array([]), 4, [0.0, 1.0], "open").tolist() == [0.0, 0.0]
     assert average_certified_radius(np.array([]), 4) == 0.0
 
 
 @given(st.lists(st.floats(0, 10), max_size=30), st.integers(0, 10))
-def test_matches_a_count_one_by_one(radii: list[float], wrong: int) -> None:
+def test_certified_accuracy_matches_a_count_image_by_image(radii: list[float], wrong: int) -> None:
     images = len(radii) + wrong + 1
     thresholds = [0.0, 0.5, 3.0, *radii[:3]]
     for ball, holds in (("open", np.greater), ("closed", np.greater_equal)):
@@ -43,11 +43,11 @@ def test_matches_a_count_one_by_one(radii: list[float], wrong: int) -> None:
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=20))
 def test_the_average_is_the_area_under_the_curve(radii: list[float]) -> None:
     ascending = np.sort(radii)
-    # The curve is a staircase that falls at each radius: its height before a step times the step's width.
+    # The curve is a step function that falls at each radius. The area is the sum of height times width of its steps.
     edges = np.concatenate([[0.0], ascending])
     heights = certified_accuracy(ascending, len(radii), edges[:-1], "open")
     area = float(np.sum(heights * np.diff(edges)))
-    # Sums of at most 20 terms below 10: an error of 20·10·2⁻⁵² is generous.
+    # The rounding error of 20 terms below 10 is less than 20·10·2⁻⁵².
     assert average_certified_radius(ascending, len(radii)) == pytest.approx(area, rel=1e-13, abs=1e-13)
 
 
@@ -58,14 +58,14 @@ def test_one_infinite_radius_makes_the_average_infinite() -> None:
 
 
 @given(st.lists(st.floats(0, 10), max_size=40), st.integers(0, 9))
-def test_the_average_is_the_largest_float_that_does_not_exceed_it(radii: list[float], wrong: int) -> None:
+def test_the_average_is_rounded_down_to_the_nearest_float(radii: list[float], wrong: int) -> None:
     images = len(radii) + wrong + 1
     average = average_certified_radius(np.sort(radii), images)
     exact = sum(map(Fraction, radii), Fraction(0)) / images
     assert Fraction(average) <= exact < Fraction(math.nextafter(average, math.inf))
 
 
-def test_golden_curves() -> None:
+def test_curves_of_the_example() -> None:
     corners, share = certified_curve(RADII, 5, "open")
     assert corners.tolist() == [0.0, 0.3, 0.7, 2.0]
     assert share.tolist() == [3 / 5, 2 / 5, 1 / 5, 0.0]
@@ -75,35 +75,35 @@ def test_golden_curves() -> None:
 
 
 @pytest.mark.parametrize(("ball", "at_zero"), [("open", 1 / 4), ("closed", 3 / 4)])
-def test_radii_of_zero_and_equal_ones_make_one_corner(ball: Ball, at_zero: float) -> None:
-    # A radius of 0 of a correct image: an open ball of that size certifies nothing, a closed one the image itself.
+def test_equal_radii_and_radii_of_zero_give_one_corner(ball: Ball, at_zero: float) -> None:
+    # For a correct image with radius 0, an open ball certifies nothing, a closed one the image itself.
     corners, share = certified_curve(np.array([0.0, 0.0, 0.5]), 4, ball)
     assert corners.tolist() == [0.0, 0.5]
     assert share.tolist() == [at_zero, {"open": 0.0, "closed": 1 / 4}[ball]]
 
 
 @pytest.mark.parametrize("ball", ["open", "closed"])
-def test_the_curve_of_no_radii_is_one_point(ball: Ball) -> None:
+def test_the_curve_without_radii_is_one_point(ball: Ball) -> None:
     corners, share = certified_curve(np.array([]), 4, ball)
     assert (corners.tolist(), share.tolist()) == ([0.0], [0.0])
 
 
 @pytest.mark.parametrize("ball", ["open", "closed"])
 @given(st.lists(st.integers(0, 12), max_size=20), st.integers(0, 5), st.floats(0, 4))
-def test_between_its_corners_the_curve_is_constant(ball: Ball, steps: list[int], wrong: int, at: float) -> None:
+def test_the_curve_is_constant_between_its_corners(ball: Ball, steps: list[int], wrong: int, at: float) -> None:
     radii = np.sort(np.array(steps, dtype=np.float64)) / 4.0
     images = len(steps) + wrong + 1
     corners, share = certified_curve(radii, images, ball)
-    # Open balls keep a corner's value up to the next one; closed ones have it from just above the one before.
+    # The value at a corner holds up to the next one for open balls, and from just above the previous one for closed.
     corner = np.searchsorted(corners, at, side="right") - 1 if ball == "open" else np.searchsorted(corners, at)
     expected = share[corner] if corner < len(corners) else 0.0
     assert float(certified_accuracy(radii, images, at, ball)) == expected
 
 
-def test_the_envelope_takes_the_best_model_at_each_radius_and_names_it() -> None:
+def test_the_envelope_has_the_best_model_at_each_radius() -> None:
     best = envelope(np.array([[0.9, 0.5, 0.1, 0.0], [0.7, 0.6, 0.4, 0.0], [0.4, 0.4, 0.4, 0.3]]))
     assert best.accuracy_T.tolist() == [0.9, 0.6, 0.4, 0.3]
-    # At the third radius two models are equal: the first is named.
+    # At the third radius two models are equal, and the first is returned.
     assert best.model_T.tolist() == [0, 1, 1, 2]
 
 

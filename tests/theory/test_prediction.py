@@ -1,4 +1,4 @@
-"""PREDICT: the p-value is scipy's and never below the exact one, and a wrong class is hardly ever returned."""
+"""PREDICT: p-values against scipy and exact arithmetic, and the probability of returning a wrong class."""
 
 import math
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from rsbench.theory.prediction import predict, two_sided_coin_test
 
 @cache
 def exact_p_value(a: int, b: int) -> Fraction:
-    """min(1, 2·P(Bin(a+b, ½) ≥ max(a, b))), in whole numbers."""
-    # From the unanimous outcome inwards: each count of ways from the one before.
+    """Return min(1, 2·P(Bin(a+b, ½) ≥ max(a, b))) in exact arithmetic."""
+    # Starting from the unanimous outcome, each binomial coefficient follows from the one before.
     ways, total = 1, 1
     for other in range(1, min(a, b) + 1):
         ways = ways * (a + b - other + 1) // other
@@ -38,36 +38,36 @@ def weight(votes_K: list[int], p: tuple[Fraction, ...]) -> Fraction:
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 10, 61, 100, 1_000, 100_000])
-def test_p_values_are_those_of_scipy(total: int) -> None:
+def test_p_values_agree_with_scipy(total: int) -> None:
     larger = np.unique(np.linspace(total // 2, total, 40).astype(np.int64))
     measured = two_sided_coin_test(larger, total - larger)
     oracle = np.array([binomtest(int(a), total).pvalue for a in larger])
-    # Either may be off by the rounding of a tail, and ours is raised by as much; below 1e-300 all is underflow.
+    # Both may be off by the rounding error of a tail, and ours is raised by as much. Below 1e-300 both underflow.
     assert (np.abs(measured - oracle) <= 3.0 * tail_error(total, measured) * measured + 1e-300).all()
     assert tail_error(total, 1e-300).max() < 1e-9
 
 
-def test_p_values_are_never_below_the_exact_rational_and_hardly_above() -> None:
+def test_p_values_are_never_below_the_exact_value_and_hardly_above_it() -> None:
     pairs = [(a, b) for a in range(71) for b in range(71) if a + b > 0]
     pairs += [(a, 1000 - a) for a in range(500, 1001, 20)] + [(2000, 1), (3000, 0), (5100, 4900), (9000, 1000)]
     first, second = np.array(pairs).T
     for (a, b), p_value in zip(pairs, two_sided_coin_test(first, second).tolist(), strict=True):
         exact = exact_p_value(a, b)
         assert exact <= Fraction(p_value)
-        # It is raised by what the tail may be off, and the tail may have been off by as much.
-        loose = 2.0 * float(tail_error(a + b, p_value))
-        assert p_value <= float(exact) * (1.0 + loose) + 1e-300
+        # The p-value is raised by the possible error of the tail, and the tail may have been off by as much.
+        slack = 2.0 * float(tail_error(a + b, p_value))
+        assert p_value <= float(exact) * (1.0 + slack) + 1e-300
 
 
 @pytest.mark.parametrize(
     ("a", "b", "p_value"), [(0, 0, 1.0), (1, 0, 1.0), (0, 5, 2 / 32), (6, 0, 2 / 64), (9, 1, 22 / 1024), (7, 7, 1.0)]
 )
-def test_p_values_counted_by_hand(a: int, b: int, p_value: float) -> None:
+def test_p_value_examples(a: int, b: int, p_value: float) -> None:
     assert float(two_sided_coin_test(a, b)) == pytest.approx(p_value, rel=1e-14)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
-def test_the_sides_of_the_coin_are_alike(a: int, b: int) -> None:
+def test_p_values_are_symmetric(a: int, b: int) -> None:
     assert float(two_sided_coin_test(a, b)) == float(two_sided_coin_test(b, a))
 
 
@@ -80,14 +80,14 @@ def test_a_class_is_returned_exactly_when_its_p_value_allows(n: int, classes: in
         votes_NK.tolist(), predictions.predicted_N, predictions.abstained_N, strict=True
     ):
         second, first = sorted(votes_K)[-2:]
-        # No p-value of so few votes lies within rounding of these α.
+        # No p-value of so few votes is within rounding error of these α.
         assert bool(abstained) == (exact_p_value(first, second) > Fraction(alpha))
         assert votes_K[predicted] == first
     np.testing.assert_array_equal(predictions.abstained_N, predictions.p_value_N > alpha)
 
 
-def test_a_p_value_of_alpha_itself_may_abstain_but_never_the_other_way_round() -> None:
-    # Five to nothing has the p-value 2⁻⁴: rounded up, it is above an α of 2⁻⁴.
+def test_rounding_can_only_add_an_abstention() -> None:
+    # Five votes to none have the p-value 2⁻⁴, which is rounded up and so exceeds an α of 2⁻⁴.
     votes_NK = np.array([[5, 0, 0]])
     assert predict(votes_NK, 2.0**-4).abstained_N.tolist() == [True]
     assert predict(votes_NK, 2.0**-4 * (1.0 + 2.0**-40)).abstained_N.tolist() == [False]
@@ -102,18 +102,18 @@ def test_ties_abstain(others: list[int], top: int, alpha: float) -> None:
 
 
 def truths(classes: int) -> Iterator[tuple[Fraction, ...]]:
-    """Class probabilities with one top class that is hard to tell from the others, and some that are easy."""
+    """Yield class probabilities whose top class leads by a tiny, a small and a large margin."""
     for lead in (Fraction(1, 10**9), Fraction(1, 100), Fraction(1, 5)):
-        # All the others equal: the error has the most ways to happen.
+        # If all other classes are equal, there are the most ways to be wrong.
         yield tuple([(1 + lead * (classes - 1)) / classes] + [(1 - lead) / classes] * (classes - 1))
-        # One rival, the others all but impossible.
-        crumbs = [Fraction(1, 1000)] * (classes - 2)
-        rest = 1 - sum(crumbs, Fraction(0))
-        yield (rest * (1 - lead) / 2, rest * (1 + lead) / 2, *crumbs)
+        # One rival, and other classes with tiny probabilities.
+        tiny = [Fraction(1, 1000)] * (classes - 2)
+        rest = 1 - sum(tiny, Fraction(0))
+        yield (rest * (1 - lead) / 2, rest * (1 + lead) / 2, *tiny)
 
 
 def wrong_class(n: int, p: tuple[Fraction, ...], alpha: float) -> Fraction:
-    """The probability of returning a class that is not the most probable one."""
+    """Return the exact probability of returning a class that is not the most probable one."""
     votes_NK = all_votes(n, len(p))
     predictions = predict(votes_NK, alpha)
     top = p.index(max(p))
@@ -128,8 +128,8 @@ def test_a_wrong_class_is_returned_with_probability_at_most_alpha(n: int, classe
         assert wrong_class(n, p, alpha) <= Fraction(alpha)
 
 
-def test_the_most_voted_class_alone_is_wrong_far_more_often() -> None:
-    # The guard of the test above: without a test of significance nearly half, or two thirds, of the answers are wrong.
+def test_the_most_voted_class_without_abstention_is_wrong_far_more_often() -> None:
+    # This shows that the test above can fail: without a significance test, more than half of the answers are wrong.
     p = next(truths(3))
     votes_NK = all_votes(14, 3)
     wrong_N = votes_NK.argmax(axis=1) != 0
@@ -143,7 +143,7 @@ def test_no_images_give_no_predictions() -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, float("nan")])
-def test_a_failure_probability_outside_the_unit_interval_is_refused(alpha: float) -> None:
+def test_a_failure_probability_out_of_range_is_refused(alpha: float) -> None:
     with pytest.raises(ValueError, match="failure probability"):
         predict(np.array([[3, 1]]), alpha)
 
