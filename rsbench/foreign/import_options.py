@@ -118,7 +118,7 @@ class ImportOptions:
 
 @dataclass(frozen=True, eq=False)
 class ReadResult:
-    """The runs read from the files of an import, and what the user should be told about the files."""
+    """The runs read from the files of an import, and remarks about the files for the user."""
 
     runs: tuple[ImportedRun, ...]
     """One run for each file with results."""

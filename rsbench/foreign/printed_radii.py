@@ -52,8 +52,8 @@ def parse_radius(text: str) -> PrintedNumber | None:
     match = _DECIMAL.fullmatch(text)
     if match is None or len(text) > 40:
         return None
-    whole, decimals, power = match.groups()
-    number = PrintedNumber(int(whole + decimals), int(power or 0) - len(decimals))
+    integer_part, decimals, power = match.groups()
+    number = PrintedNumber(int(integer_part + decimals), int(power or 0) - len(decimals))
     return number if number.magnitude <= _LARGEST_MAGNITUDE else None
 
 

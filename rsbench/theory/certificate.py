@@ -169,8 +169,8 @@ class Certificate(ABC):
         family: name of the measure's `rsbench.families.Family`.
         """
         if family not in self.threat_models:
-            known = FAMILIES.get(family)
-            contrast = "" if known is None else f", and this is {known.description}"
+            registered = FAMILIES.get(family)
+            contrast = "" if registered is None else f", and this is {registered.description}"
             raise ValueError(
                 f"certificate {self.name} does not hold for {family} smoothing: {self.source} needs {self.condition}"
                 f"{contrast}"

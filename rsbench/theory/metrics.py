@@ -34,14 +34,14 @@ def certified_accuracy(radii: FloatArray, images: int, threshold: npt.ArrayLike,
     return np.asarray(certified / images, dtype=np.float64)
 
 
-def certified_counts(steps: StepCurve, threshold: npt.ArrayLike, ball: Ball) -> IntArray:
+def certified_counts(curve: StepCurve, threshold: npt.ArrayLike, ball: Ball) -> IntArray:
     """Return how many images are correct and certified at each threshold, given the curve's distinct radii and counts.
 
     The arguments `threshold` and `ball` are those of `certified_accuracy`.
     """
     side: Literal["left", "right"] = "right" if ball == "open" else "left"
-    count_below_M = np.concatenate([[0], np.cumsum(steps.count_M)])
-    first = np.searchsorted(steps.radius_M, np.asarray(threshold, dtype=np.float64), side=side)
+    count_below_M = np.concatenate([[0], np.cumsum(curve.count_M)])
+    first = np.searchsorted(curve.radius_M, np.asarray(threshold, dtype=np.float64), side=side)
     return np.asarray(count_below_M[-1] - count_below_M[first], dtype=np.int64)
 
 
