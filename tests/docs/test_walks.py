@@ -16,6 +16,7 @@ WALKS = (
     ("quickstart.md", "guides/compare-methods.md"),
     ("guides/certify-your-network.md",),
     ("guides/import-published-results.md",),
+    ("guides/write-a-method.md",),
 )
 
 
