@@ -1,5 +1,7 @@
 """Infer n and α of published radii from the largest ones.
 
+This is possible for the procedure one-versus-rest, whose radii depend on the votes for one class only.
+
 If all n votes of an image agree, its lower bound is pA = α^(1/n), the largest that n votes can give. So if one image of
 a file was unanimous, the file's largest radius determines α^(1/n). The next largest radii must then be those of
 n−1, n−2, … votes. These are so far apart that a wrong pair (n, α) that matches the largest radius by chance does not
@@ -17,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rsbench.records import FloatArray
-from rsbench.specs import MeasureSpec
+from rsbench.specs import MeasureSpec, Procedure
 from rsbench.theory.certificate import Certificate, ImageFacts, SampledCertificate
 from rsbench.theory.confidence import clopper_pearson_lower
 from rsbench.theory.probability_bounds import ProbabilityBounds
@@ -108,12 +110,20 @@ def _explains_all(budget: Budget, top: TopRadii, certificate: Certificate, image
     )
 
 
-def exceeded_limit(top: TopRadii, certificate: Certificate, images: ImageFacts, budget: Budget) -> float | None:
+def exceeded_limit(
+    top: TopRadii,
+    certificate: Certificate,
+    images: ImageFacts,
+    budget: Budget,
+    procedure: Procedure = "one-versus-rest",
+) -> float | None:
     """Return the largest radius that a budget can certify if a file's largest radius is above it, else None.
 
-    If it is exceeded, the file was not made with this budget and certificate.
+    If it is exceeded, the file was not made with this budget, certificate and procedure.
     """
-    radius_M = _radii(certificate, top.measure, images, [(budget.n_estimate, *budget)])
+    n, alpha = budget
+    # A unanimous image has pB = 1 − pA under both procedures, but top-two bounds pA at α/2.
+    radius_M = _radii(certificate, top.measure, images, [(n, n, alpha / 2 if procedure == "top-two" else alpha)])
     if radius_M is None or not math.isfinite(radius_M[0]):
         return None
     return float(radius_M[0]) if top.low > Fraction(float(radius_M[0])) * (1 + _TOLERANCE) else None

@@ -13,6 +13,7 @@ from rsbench.errors import UsageError
 from rsbench.families import FAMILIES
 from rsbench.methods import METHODS
 from rsbench.records import DatasetInfo, ImportedRun
+from rsbench.specs import Procedure
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import Certificate
 
@@ -114,6 +115,11 @@ class ImportOptions:
     def is_enumerated(self) -> bool:
         """Whether every noisy copy was evaluated, so that there is no n and no α."""
         return FAMILIES.lookup(self.family).is_enumerated
+
+    @property
+    def procedure(self) -> Procedure:
+        """How votes became bounds: as the method declares if rsbench knows it, else one-versus-rest."""
+        return METHODS[self.method].procedure if self.method in METHODS else "one-versus-rest"
 
 
 @dataclass(frozen=True, eq=False)

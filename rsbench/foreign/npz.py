@@ -196,6 +196,7 @@ def _run_from_votes(arrays: _Arrays, options: ImportOptions, dataset: DatasetInf
         votes_NK,
         measure,
         failure_probability=sampling.failure_probability,
+        procedure=options.procedure,
         images=ImageFacts(q=dataset.q, dims=math.prod(dataset.shape)),
     )
     images = ImageColumns(
@@ -250,6 +251,11 @@ def _run_from_lower_bounds(
     certificate = options.certificate
     if not isinstance(certificate, SampledCertificate):
         arrays.refuse(f"certificate {certificate.name} needs votes, but the file has lower_bounds")
+    if options.procedure != "one-versus-rest":
+        arrays.refuse(
+            f"lower_bounds are of pA alone, but {options.method} also bounds pB ({options.procedure}): give votes, or "
+            "import them under another --method"
+        )
     if "predicted" not in arrays.array_by_key:
         arrays.refuse("lower_bounds need the array predicted, the class that each bound is of")
     if sampling.n_estimate is None or sampling.failure_probability is None:
@@ -319,6 +325,7 @@ def _spec(
         sigma=sampling.sigma,
         levels=levels,
         certificate=options.certificate.name,
+        procedure=options.procedure,
         n_select=sampling.n_select,
         n_estimate=sampling.n_estimate,
         failure_probability=sampling.failure_probability,

@@ -142,6 +142,13 @@ def _resolve_budget(tables: Sequence[_ResolvedTable], options: ImportOptions, fa
     Raises UsageError when no pair, or more than one, fits all files.
     """
     n, alpha = options.n_estimate, options.failure_probability
+    if options.procedure != "one-versus-rest":
+        if n is None or alpha is None:
+            raise UsageError(
+                f"--method {options.method}: radii of {options.procedure} bounds do not determine n and α: "
+                "give --n and --alpha"
+            )
+        return _ResolvedBudget(Budget(n, alpha), False, None)
     common = common_budgets(None, None)
     of_files = _budgets_fitting_all(tables, options, facts, common)
     unique = of_files[0] if len(of_files) == 1 else None
@@ -189,7 +196,7 @@ def _doubts_about_budget(
 ) -> tuple[str, ...]:
     """Return what in a file contradicts its n and α, as sentences for the user."""
     budget, of_files = resolved_budget.budget, resolved_budget.of_files
-    limit = exceeded_limit(resolved.top, options.certificate, facts, budget)
+    limit = exceeded_limit(resolved.top, options.certificate, facts, budget, options.procedure)
     if limit is not None:
         doubt = (
             f"the largest radius, {resolved.top.text}, is above {limit:.6g}, the most that {budget} can certify: "
@@ -229,6 +236,7 @@ def _run(
         sigma=resolved.measure.sigma,
         levels=resolved.measure.levels,
         certificate=options.certificate.name,
+        procedure=options.procedure,
         n_select=options.n_select,
         n_estimate=None if budget is None else budget.n_estimate,
         failure_probability=None if budget is None else budget.failure_probability,

@@ -106,6 +106,22 @@ def test_votes_of_dssn_are_certified(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.rint(run.images.radius_N * 255), [220, 20, 220, 220])
 
 
+def test_votes_are_certified_by_the_procedure_of_the_method(tmp_path: Path) -> None:
+    # 45 % against eleven per cent for five other classes each: top-two certifies this, one-versus-rest abstains.
+    votes_NK = np.zeros((4, 10), dtype=np.int64)
+    votes_NK[:, 0], votes_NK[:, 1:6] = 450, 110
+    arrays = {"votes": votes_NK, "selection": None, "predicted": np.zeros(4, dtype=np.int64)}
+    single, double = (read(votes_file(tmp_path, **arrays), method=method) for method in ("uniform", "uniform++"))
+    assert (single.spec.certificate, single.spec.procedure) == ("lee", "one-versus-rest")
+    assert single.images.predicted_N.tolist() == [-1] * 4
+    assert (double.spec.certificate, double.spec.procedure) == ("box", "top-two")
+    assert double.images.predicted_N.tolist() == [0] * 4
+    assert (double.images.radius_N > 0).all()
+    assert "lower_bounds are of pA alone, but uniform++ also bounds pB (top-two)" in refusal(
+        bounds_file(tmp_path), method="uniform++"
+    )
+
+
 def test_options_fill_what_the_file_lacks(tmp_path: Path) -> None:
     file = votes_file(tmp_path, sigma=None, alpha=None)
     run = read(file, sigma=SIGMA, failure_probability=ALPHA, n_estimate=N, n_select=100)

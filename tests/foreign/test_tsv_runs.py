@@ -181,6 +181,19 @@ def test_l1_radii_at_half_of_alpha_are_recognised(tmp_path: Path) -> None:
     assert (run.spec.n_estimate, run.spec.failure_probability) == (100_000, 0.0005)
 
 
+def test_radii_of_top_two_bounds_need_n_and_alpha(tmp_path: Path) -> None:
+    # A unanimous image has pA = (α/2)^(1/n) under top-two.
+    limit = sampled_radius("box", 1000, 1000, 0.0005, 0.5)
+    file = write_radii(tmp_path / "sigma_0.5", [repr(limit)])
+    assert "radii of top-two bounds do not determine n and α: give --n and --alpha" in refusal(file, method="split++")
+    reading = read(file, method="split++", n_estimate=1000, failure_probability=0.001)
+    [run] = reading.runs
+    assert (run.spec.certificate, run.spec.procedure) == ("box", "top-two")
+    assert reading.warnings == ()
+    [warning] = read(file, method="split++", n_estimate=500, failure_probability=0.001).warnings
+    assert "is above" in warning
+
+
 def test_radii_of_dssn_are_multiples_of_the_grid_step(tmp_path: Path) -> None:
     steps = np.array([0, 1, 50, 100, 200])
     file = write_radii(tmp_path / "sigma_0.5", [f"{k / 255:.3}" for k in steps])
