@@ -9,11 +9,13 @@ from rich.text import Text
 
 from rsbench.cli import options as o
 from rsbench.cli.output import print_json, print_rich
+from rsbench.data.dataset import normalisation_text
 from rsbench.records import ClaimRecord, CurveRecord, ImageColumns, RunDetails, RunRecord, TrainingRecord
 from rsbench.report.annotations import annotation_text
 from rsbench.report.arithmetic import arithmetic_text
 from rsbench.report.configuration import TIER_TEXT, curve_text, threat_model_of
 from rsbench.report.numbers import budget_text
+from rsbench.specs import CheckpointHeader
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.rounding import floor_decimal
 from rsbench.votes_format import decode_votes
@@ -32,17 +34,22 @@ def show(
         record = store.run(run)
         sha256 = record.checkpoint_sha256
         training = None if sha256 is None else store.training_of_checkpoint(sha256)
+        header = None if sha256 is None else store.checkpoints(sha256_prefix=sha256)[0].header
         details = store.details(record.id)
         rows = store.image_columns(record.id, with_votes=json) if images else None
         # Within the store, so that a damaged file is told as such and not as an error of ours.
         if json:
-            print_json(_as_json(record, details, training, rows))
+            print_json(_as_json(record, details, header, training, rows))
         else:
-            print_rich(_facts(record, details, training), *([] if rows is None else [_rows(rows)]))
+            print_rich(_facts(record, details, header, training), *([] if rows is None else [_rows(rows)]))
 
 
 def _as_json(
-    record: RunRecord, details: RunDetails, training: TrainingRecord | None, rows: ImageColumns | None
+    record: RunRecord,
+    details: RunDetails,
+    header: CheckpointHeader | None,
+    training: TrainingRecord | None,
+    rows: ImageColumns | None,
 ) -> dict[str, Any]:
     return {
         "run": record.fingerprint,
@@ -63,6 +70,7 @@ def _as_json(
         "created_at": record.created_at,
         "sealed_at": record.sealed_at,
         "worker_seconds": record.worker_seconds,
+        "checkpoint": None if header is None else header.model_dump(mode="json"),
         "training": None
         if training is None
         else {
@@ -111,11 +119,17 @@ def _certificate(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _facts(record: RunRecord, details: RunDetails, training: TrainingRecord | None) -> Table:
+def _facts(
+    record: RunRecord, details: RunDetails, header: CheckpointHeader | None, training: TrainingRecord | None
+) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    rows = [*_identity(record, details.claim), *_certified(record, details), *_origin(record, details, training)]
+    rows = [
+        *_identity(record, details.claim),
+        *_certified(record, details),
+        *_origin(record, details, header, training),
+    ]
     rows += [("annotation", annotation_text(said)) for said in record.annotations]
     for name, value in rows:
         table.add_row(name, Text(value))
@@ -161,10 +175,17 @@ def _certified(record: RunRecord, details: RunDetails) -> list[tuple[str, str]]:
     return rows
 
 
-def _origin(record: RunRecord, details: RunDetails, training: TrainingRecord | None) -> list[tuple[str, str]]:
-    rows = [("data set", f"{record.dataset.name} {record.dataset.fingerprint[:12]}, images {record.images}")]
+def _origin(
+    record: RunRecord, details: RunDetails, header: CheckpointHeader | None, training: TrainingRecord | None
+) -> list[tuple[str, str]]:
+    rows = [("dataset", f"{record.dataset.name} {record.dataset.fingerprint[:12]}, images {record.images}")]
     if record.checkpoint_sha256 is not None:
         rows.append(("checkpoint", record.checkpoint_sha256))
+    if header is not None:
+        rows += [
+            ("architecture", header.architecture),
+            ("normalisation", normalisation_text(header.mean, header.std)),
+        ]
     if record.source is not None:
         rows.append(("imported from", record.source))
     if training:

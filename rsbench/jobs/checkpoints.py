@@ -7,13 +7,12 @@ from pathlib import Path
 import torch
 
 from rsbench.atomic_files import write_atomically
-from rsbench.data.dataset import ImageDataset, Normalisation
+from rsbench.data.dataset import ImageDataset, Normalisation, normalisation_text
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.jobs.normalisation import (
     NORMALISATION_FORMS,
     named_normalisations,
     normalisation_advice,
-    normalisation_text,
     parse_normalisation,
 )
 from rsbench.methods import measure_for, method_named

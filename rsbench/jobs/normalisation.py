@@ -76,13 +76,6 @@ def parse_normalisation(text: str, dataset: ImageDataset) -> Normalisation:
     return mean, std
 
 
-def normalisation_text(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
-    """A normalisation in a form that `--normalisation` takes."""
-    if not any(mean) and set(std) == {1.0}:
-        return "none"
-    return "/".join(",".join(repr(value) for value in values) for values in (mean, std))
-
-
 def normalisation_advice(network: torch.nn.Module, dataset: ImageDataset) -> str:
     """How many of 100 images a network classifies correctly under each named normalisation, and which fits best.
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,10 @@ def test_certify_then_leaderboard_then_show(known: Path, capfd: pytest.CaptureFi
     assert provenance["versions"]["torch"]
     assert [row["index"] for row in shown["results"]] == list(range(60))
     assert all(sum(row["votes"][-1]) == 250 for row in shown["results"])
-    assert fingerprint in printed(f"show {fingerprint[:8]} --images", capfd)
+    assert (shown["checkpoint"]["architecture"], shown["checkpoint"]["mean"]) == ("mlp", [0.3049])
+    for_people = printed(f"show {fingerprint[:8]} --images", capfd)
+    assert fingerprint in for_people
+    assert re.search(r"architecture +mlp\n *normalisation +0\.3049/0\.3758\n", for_people)
 
 
 def test_the_same_trip_on_postgresql(

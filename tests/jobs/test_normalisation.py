@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from rsbench.cli.main import run
-from rsbench.data.dataset import ImageDataset
+from rsbench.data.dataset import ImageDataset, normalisation_text
 from rsbench.data.npz import load_npz
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.jobs.checkpoints import CheckpointDescription, check_suits, load_file
 from rsbench.jobs.normalisation import (
     named_normalisations,
     normalisation_advice,
-    normalisation_text,
     parse_normalisation,
 )
 from rsbench.models.checkpoint import Checkpoint
