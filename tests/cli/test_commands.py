@@ -70,7 +70,7 @@ def test_certify_then_leaderboard_then_show(known: Path, capfd: pytest.CaptureFi
     assert (shown["checkpoint"]["architecture"], shown["checkpoint"]["mean"]) == ("mlp", [0.3049])
     for_people = printed(f"show {fingerprint[:8]} --images", capfd)
     assert fingerprint in for_people
-    assert re.search(r"architecture +mlp\n *normalisation +0\.3049/0\.3758\n", for_people)
+    assert re.search(r"architecture +mlp *\n *normalisation +0\.3049/0\.3758 *\n", for_people)
 
 
 def test_the_same_trip_on_postgresql(
