@@ -156,7 +156,9 @@ def import_object(reference: str, noun: str) -> Any:
         module = _import(
             module_name, f"{noun} {reference!r}: the module", "install it, or add its folder to PYTHONPATH"
         )
-        _loaded[module_name] = module
+        # The version of rsbench itself is recorded elsewhere.
+        if not module_name.startswith("rsbench."):
+            _loaded[module_name] = module
     value: Any = module
     for name in attribute.split("."):
         if not hasattr(value, name):

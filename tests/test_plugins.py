@@ -125,7 +125,8 @@ def test_a_plugin_that_fails_is_one_line(
 def test_an_object_is_imported_by_reference(write_plugin: WritePlugin) -> None:
     write_plugin("module_c", "class Outer:\n    inner = 3\n")
     assert import_object("module_c:Outer.inner", "architecture") == 3
-    assert "module_c" in loaded_sources()
+    assert import_object("rsbench.plugins:Registry", "architecture") is Registry
+    assert list(loaded_sources()) == ["module_c"]
     with pytest.raises(UsageError, match=r"architecture 'module_c:missing': module_c has no attribute 'missing'"):
         import_object("module_c:missing", "architecture")
     with pytest.raises(UsageError, match=r"architecture 'module_c:' is not of the form package\.module:name"):

@@ -6,24 +6,31 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from scipy.stats import beta
 
 from rsbench.cli.main import run
 from rsbench.data.dataset import ImageDataset
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.store.store import Store
+from rsbench.votes_format import decode_votes
 from tests.fixtures.commands import refused
 from tests.fixtures.plugins import WritePlugin
 from tests.fixtures.trained import store_with
 
 PLUGIN = """
 import numpy as np
+import torch
 from torch import nn
 
 from rsbench.data.in_memory import ArrayDataset, load_digits
 from rsbench.data.registry import DATASETS
+from rsbench.families import FAMILIES, Family
 from rsbench.methods import METHODS, Method
 from rsbench.models.architectures import ARCHITECTURES, Architecture
+from rsbench.smoothing.measures import SmoothingMeasure
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import Certificate, SampledCertificate, Verdicts
 from rsbench.theory.rounding import lower_by_ulps
@@ -58,6 +65,33 @@ class Unanimous(Certificate):
         return Verdicts(estimation_NK.argmax(axis=1), abstained_N, radius_N)
 
 
+class LaplaceL1(SampledCertificate):
+    name = "laplace"
+    norms = ("l1",)
+    ball = "open"
+    threat_models = {"laplace": "all of R^d"}
+    condition = "Laplace noise, independent across coordinates"
+    source = "Teng et al. 2020"
+    scale = "sigma"
+
+    def _radius(self, bounds, scale, images):
+        # For pB = 1 − pA. One ulp lower than rounded is enough here, for the test does not rely on it.
+        return np.nextafter(-scale / np.sqrt(2.0) * np.log(2.0 * (1.0 - bounds.lower_N)), 0.0)
+
+
+class LaplaceNoise(SmoothingMeasure):
+    def __init__(self, sigma):
+        self.scale = sigma / 2.0 ** 0.5
+
+    def perturb(self, prepared_BCHW, random):
+        u_BCHW = random.uniform(tuple(prepared_BCHW.shape[1:])).sub_(0.5)
+        return prepared_BCHW - self.scale * u_BCHW.sign() * torch.log1p(-2.0 * u_BCHW.abs().clamp(max=0.4999999))
+
+
+def laplace(spec, *, q, shape_CHW, on_grid):
+    return LaplaceNoise(spec.sigma)
+
+
 def few_digits(root):
     digits = load_digits()
     split = digits.pixels(range(40)), digits.labels_N[:40]
@@ -73,6 +107,9 @@ CERTIFICATES.register("unanimous", Unanimous())
 METHODS.register("uniform-half", Method("uniform-half", "Halved", "uniform", "noise-augmentation", "half", "2026"))
 DATASETS.register("few-digits", few_digits)
 ARCHITECTURES.register("linear", Architecture(linear))
+FAMILIES.register("laplace", Family("laplace", "Laplace noise, independent across coordinates", "half_plugin:laplace"))
+CERTIFICATES.register("laplace", LaplaceL1())
+METHODS.register("laplace", Method("laplace", "Laplace", "laplace", "noise-augmentation", "laplace", "Teng 2020"))
 """
 
 
@@ -128,6 +165,28 @@ def test_a_run_declares_a_certificate_of_a_plugin_and_another_run_is_recertified
     assert shown["certificate"]["source"] == "half of Lee et al. 2019"
     assert run([*plugin.split(), "leaderboard", "--dataset", "digits", "--norm", "l1"]) == 0
     assert "Halved" in capfd.readouterr().out
+
+
+def test_a_method_of_a_plugin_has_a_measure_of_its_own(
+    plugin: str, home: Path, digits: ImageDataset, trained: dict[str, Checkpoint], capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = home.parent / "network.pt"
+    torch.save(trained["cohen"].network(torch.device("cpu")).get_submodule("backbone").state_dict(), file)
+    described = f"--checkpoint {file} --method laplace --sigma 0.5 --normalisation dataset"
+    certify = f"{plugin} certify --dataset digits --images first:20 --n0 64 --n 250 --workers 0 {described}"
+    [made] = printed_json(certify, capfd)["runs"]
+    with Store.open_existing(str(home / "results.db")) as store:
+        record = store.run(made["run"])
+        images = store.image_columns(record.id, with_votes=True)
+    assert record.spec.measure.family == record.certificate == "laplace"
+    assert images.correct_N.sum() >= 10
+    assert images.votes is not None
+    certified_N = images.radius_N > 0
+    top_N = decode_votes(images.votes)[certified_N, -1].max(axis=1)
+    # The radius is σ/√2 · ln 1/2(1 − p), with the lower bound p of Clopper and Pearson.
+    lower_N = beta.ppf(0.001, top_N, 250 - top_N + 1)
+    expected_N = -0.5 / np.sqrt(2) * np.log(2 * (1 - lower_N))
+    np.testing.assert_allclose(images.radius_N[certified_N], expected_N, rtol=1e-9)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ WALKS = (
     ("guides/certify-your-network.md",),
     ("guides/import-published-results.md",),
     ("guides/write-a-method.md",),
+    ("../CONTRIBUTING.md",),
 )
 
 
