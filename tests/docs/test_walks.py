@@ -17,7 +17,6 @@ WALKS = (
     ("guides/certify-your-network.md",),
     ("guides/import-published-results.md",),
     ("guides/write-a-method.md",),
-    ("../CONTRIBUTING.md",),
 )
 
 
