@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rsbench.api.store import open_store as open_store
     from rsbench.errors import CheckpointError as CheckpointError
     from rsbench.errors import DataError as DataError
+    from rsbench.errors import IncompleteError as IncompleteError
     from rsbench.errors import RsbenchError as RsbenchError
     from rsbench.errors import StoreError as StoreError
     from rsbench.errors import UsageError as UsageError
@@ -31,6 +32,7 @@ _MODULES = {
     "Certification": "rsbench.api.result",
     "CheckpointError": "rsbench.errors",
     "DataError": "rsbench.errors",
+    "IncompleteError": "rsbench.errors",
     "MeasureSpec": "rsbench.specs",
     "ResultStore": "rsbench.api.store",
     "RsbenchError": "rsbench.errors",

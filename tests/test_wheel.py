@@ -20,6 +20,7 @@ def test_a_wheel_makes_a_database_and_carries_the_dashboard(tmp_path: Path) -> N
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
     assert sorted(p.name for p in installed.iterdir()) == ["rsbench", "rsbench-0.1.0.dist-info"]
+    assert (installed / "rsbench" / "py.typed").is_file()
     dashboards = installed / "rsbench" / "_bundled" / "dashboards"
     assert {"app.py", "theme.toml"} <= {p.name for p in dashboards.iterdir()}
     report = installed / "rsbench" / "report"

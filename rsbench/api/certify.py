@@ -71,8 +71,8 @@ def certify(
     images
         N×C×H×W: whole numbers k of k/q, or floats in [0,1]. Or a dataset from `rsbench.load_dataset`.
     labels
-        N classes; those of the dataset where `images` is one. Without labels nothing is said of accuracy, and nothing
-        can be stored.
+        The N classes; those of the dataset if `images` is one. Without labels there is no accuracy, and no run can be
+        stored.
     measure
         The smoothing measure, such as `rsbench.gaussian(0.5)`. A checkpoint has one of its own; for it, another
         standard deviation may be given.
@@ -122,7 +122,7 @@ def certify(
         Whether to certify a network that classifies no better than by guessing. It is refused otherwise, because wrong
         normalisation is the usual reason.
     progress
-        Hears what has been done so far.
+        Is told how much has been done.
 
     Returns
     -------
@@ -164,15 +164,15 @@ def certify(
         if store is not None and not is_labelled:
             raise UsageError("a store keeps labelled images only: give labels, or leave store out")
         # What is refused is refused before a database is made.
-        with _reading(store) as known:
+        with _reading(store) as existing:
             inputs = certification_inputs(
-                network, images, labels, measure=measure, architecture=architecture, q=q, name=dataset, store=known
+                network, images, labels, measure=measure, architecture=architecture, q=q, name=dataset, store=existing
             )
             data = inputs.dataset
             plan = plan_run(inputs.classifier, inputs.path, data, options)
             _check_measure(measure, plan, data, n)
             fingerprint = plan.spec.fingerprint()
-            if is_labelled and not force and (known is None or known.find_run(fingerprint) is None):
+            if is_labelled and not force and (existing is None or existing.find_run(fingerprint) is None):
                 check_above_chance(inputs.classifier, data, plan.spec.images)
         listener = progress or _Silence()
         if store is None:

@@ -1,4 +1,4 @@
-"""What a certificate says of some images, as frames and figures. Shapes: N images, K classes."""
+"""The result of a certification, as frames and figures. Shapes: N images, K classes."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -47,13 +47,13 @@ class Certification:
     """Probability with which the certificate of an image may be wrong; None where it is exact."""
 
     dataset: DatasetInfo
-    """What the images were chosen of."""
+    """The dataset that the images are from."""
 
     run: str | None
     """Fingerprint of the run in the store; None without a store."""
 
     is_labelled: bool
-    """Whether labels were given. Without them, nothing can be said of accuracy."""
+    """Whether the labels of the images are known. Without them there is no accuracy."""
 
     columns: ImageColumns
     """The images as the store keeps them."""
@@ -63,11 +63,11 @@ class Certification:
 
     def __repr__(self) -> str:
         budget = "exact" if self.alpha is None else f"n {self.n:,}, alpha {self.alpha:g}, {self.bounds}"
-        found = f"{self.abstention_rate:.1%} abstained"
+        accuracy = f"{self.abstention_rate:.1%} abstained"
         if self.is_labelled:
-            found = f"clean accuracy {self.clean_accuracy:.1%}, ACR {self.average_certified_radius:.3f}, {found}"
+            accuracy = f"clean accuracy {self.clean_accuracy:.1%}, ACR {self.average_certified_radius:.3f}, {accuracy}"
         noise = f"{self.measure.family} noise of sigma {self.measure.sigma:g}"
-        return f"<Certification of {len(self.columns):,} images: {self.certificate}, {noise}, {budget}; {found}>"
+        return f"<Certification of {len(self.columns):,} images: {self.certificate}, {noise}, {budget}; {accuracy}>"
 
     @property
     def ball(self) -> Ball:
@@ -81,10 +81,10 @@ class Certification:
 
     @cached_property
     def images(self) -> pd.DataFrame:
-        """One row per image, by its index: label, predicted, correct, radius, votes_0, votes_1, …
+        """A row per image, by its index: label, predicted, correct, radius, votes_0, votes_1, …
 
         `predicted` is <NA> on abstention, and the radius is then 0. `correct` is False on abstention. `label` and
-        `correct` are <NA> without labels. `votes_k` are the votes of class k, of the n that certify.
+        `correct` are <NA> without labels. `votes_k` counts the votes for class k among the n that certify.
         """
         frame = image_frame(self.columns, n=self.n)
         if not self.is_labelled:
@@ -110,7 +110,7 @@ class Certification:
         alpha: float | None = None,
         bounds: Procedure | None = None,
     ) -> "Certification":
-        """Return what another certificate, n, alpha or bounds say of the same votes; nothing is drawn anew.
+        """Return what another certificate, n, alpha or bounds say of the same votes. No vote is counted again.
 
         n: 100, 1000, … or all votes that were drawn. What is left out stays as it is. A choice of n, alpha or bounds
         that is made after results were seen is exploratory: it does not hold with probability 1 − alpha.
@@ -161,7 +161,7 @@ class Certification:
         """Return the whole curve, exactly: the radii at which the certified accuracy falls, and its value there.
 
         Columns: radius, certified_accuracy. Between two radii the curve of an open ball keeps the value of the smaller
-        one, and that of a closed ball has the value of the larger one.
+        one, and that of a closed ball has the value of the larger one. Beyond the last radius it is 0.
         """
         radii, accuracy = certified_curve(self._correct_radii, len(self.columns), self.ball)
         return pd.DataFrame({"radius": radii, "certified_accuracy": accuracy})

@@ -79,9 +79,9 @@ class ResultStore:
     def images(self, run: str, *, votes: bool = True) -> pd.DataFrame:
         """Return the images of a run, by their index: label, predicted, correct, radius, votes_0, votes_1, …
 
-        `predicted` is <NA> on abstention, and the radius is then 0. `votes_k` are the votes of class k, of all that
-        certify; without `votes`, and for a run that was imported with radii only, there are none. A run whose σ was
-        chosen for each image has a column `sigma`.
+        `predicted` is <NA> on abstention, and the radius is then 0. `votes_k` counts the votes for class k among
+        all that certify. There are no such columns if `votes` is False, or if the run was imported with radii only. If
+        σ was chosen for each image, the column `sigma` has it.
         """
         with keyword_errors():
             record = self.store.run(run)
@@ -207,7 +207,7 @@ class ResultStore:
     def _certification(self, record: RunRecord) -> Certification:
         """Return what a sealed run declared."""
         if record.curve is None:
-            raise UsageError(f"run {record.fingerprint[:12]} is not sealed: run what began it again")
+            raise UsageError(f"run {record.fingerprint[:12]} is not sealed: repeat what began it")
         return Certification(
             measure=record.spec.measure,
             certificate=record.certificate,

@@ -21,7 +21,7 @@ from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import DatasetInfo
 from rsbench.specs import CheckpointHeader, MeasureSpec
 
-# Attributes that torch sets on a module: the tensors and submodules among them are described on their own.
+# Attributes that torch sets on a module. The tensors and submodules among them are described separately.
 _OF_EVERY_MODULE = frozenset(vars(nn.Module())) | {"_is_torch_compile"}
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
@@ -173,10 +173,10 @@ def _describe(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
     elif id(value) in seen:
         yield b"again\n"
     elif isinstance(value, nn.Module):
-        # A submodule in a plain list, which torch does not see.
+        # torch does not see a submodule in a plain list.
         yield from _describe_module(value, seen)
     else:
-        # Held, so that no other object takes its id meanwhile.
+        # A reference keeps other objects from taking its id.
         seen[id(value)] = value
         yield f"{_qualified_name(type(value))}\n".encode()
         yield from _describe_parts(value, seen)
@@ -198,7 +198,7 @@ def _describe_parts(value: Any, seen: dict[int, Any]) -> Iterator[bytes]:
         yield _qualified_name(value).encode()
         yield _source(value)
         yield from _describe((value.__defaults__, value.__kwdefaults__), seen)
-        yield from _describe([cell.cell_contents for cell in value.__closure__ or ()], seen)
+        yield from _describe(list(inspect.getclosurevars(value).nonlocals.items()), seen)
     elif isinstance(value, types.MethodType):
         yield from _describe((value.__func__, value.__self__), seen)
     elif inspect.isbuiltin(value) or isinstance(value, type):

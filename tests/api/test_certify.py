@@ -1,5 +1,6 @@
 """`rsbench.certify` on real digits: the votes of the command line, one line for every mistake, and runs in a store."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -342,10 +343,10 @@ class TestStore:
         result = self.certify(network, digits, None, home, subset="first:20")
         capfd.readouterr()
         assert run(["verify", str(result.run), "--workers", "0"]) == 2
-        told = capfd.readouterr().err
-        assert told.count("\n") == 1
-        assert "Python object of the class rsbench.models.networks.Normalized" in told
-        assert "architecture='package.module:factory'" in told
+        complaint = capfd.readouterr().err
+        assert complaint.count("\n") == 1
+        assert "Python object of the class rsbench.models.networks.Normalized" in complaint
+        assert "architecture='package.module:factory'" in complaint
         # Nor does it stand in the way of the other checkpoints.
         assert run(["certify", "--dataset", "digits", "--method", "cohen", "--workers", "0"]) == 2
         assert "no checkpoint of cohen of digits is known" in capfd.readouterr().err
@@ -396,8 +397,14 @@ def test_workers_give_the_same_votes(network: nn.Module, images: np.ndarray, lab
 )
 def test_torch_is_imported_only_where_a_network_runs(statement: str) -> None:
     script = f"{statement}; import sys; print(sorted({{'torch', 'ray', 'sqlalchemy'}} & set(sys.modules)))"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert told.stdout == "[]\n"
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert printed.stdout == "[]\n"
+
+
+def test_type_checkers_see_the_names_that_are_imported_later() -> None:
+    tree = ast.parse(Path(rsbench.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "rsbench" in str(node.module)]
+    assert sorted(alias.asname or alias.name for node in imports for alias in node.names) == sorted(rsbench.__all__)
 
 
 def test_every_name_of_the_api_is_there() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,11 @@ def wide_factory(classes: int, shape_CHW: tuple[int, int, int]) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 11))
 
 
+def scaled_by(scale: float) -> Callable[[Tensor], Tensor]:
+    """A function that holds a number in its closure."""
+    return lambda x: scale * x
+
+
 def header_of(network: nn.Module, sigma: float = 0.5, architecture: str | None = None) -> Any:
     return module_header(network, INFO, architecture=architecture, method="cohen", measure=gaussian(sigma))
 
@@ -96,6 +102,10 @@ def test_what_decides_the_output_is_in_the_identity() -> None:
     hooked = linear()
     hooked.register_forward_hook(lambda _module, _inputs, logits_BK: -logits_BK)
     distinct.append(identity(hooked))
+    for scale in (1.0, 2.0):
+        closed = linear()
+        vars(closed)["rescale"] = scaled_by(scale)
+        distinct.append(identity(closed))
     assert len(set(distinct)) == len(distinct)
 
 
@@ -108,7 +118,7 @@ def test_the_code_of_a_class_is_in_the_identity(tmp_path: Path) -> None:
         )
         script = "import net; from tests.models.test_module import identity; print(identity(net.Net()))"
         root = Path(__file__).parents[2]
-        told = [
+        identities = [
             subprocess.run(
                 [sys.executable, "-B", "-c", script], env={"PYTHONPATH": f"{tmp_path}:{root}", "PYTHONHASHSEED": seed},
                 capture_output=True, text=True, check=True,
@@ -116,8 +126,8 @@ def test_the_code_of_a_class_is_in_the_identity(tmp_path: Path) -> None:
             for seed in (("1", "2") if not sign else ("1",))
         ]  # fmt: skip
         # The same in another process, whatever the order of its sets.
-        assert len(set(told)) == 1
-        written.append(told[0])
+        assert len(set(identities)) == 1
+        written.append(identities[0])
     assert written[0] != written[1]
 
 
@@ -170,7 +180,7 @@ def test_a_factory_of_another_network_is_refused(factory: str, complaint: str) -
 
 
 class Broken(nn.Module):
-    """Returns what it was told to."""
+    """Returns one value, whatever it is shown."""
 
     def __init__(self, returned: Any) -> None:
         super().__init__()
