@@ -145,7 +145,7 @@ def npz(
     """Import .npz files of votes, or of lower bounds on the class's probability. Each file is a run."""
     import_options = options.import_options()
 
-    from rsbench.foreign.npz import read_npz
+    from rsbench.foreign.npz_runs import read_npz
 
     _import(lambda: read_npz([folder], import_options), import_options, db, dry_run, json)
 

@@ -3,6 +3,7 @@
 A certificate is a theorem that turns the votes of an image into a radius within which the smoothed classifier's
 prediction cannot change. To add one, subclass `SampledCertificate` and implement `_radius`; its docstring shows a
 complete example. A theorem that does not work from bounds on the class probabilities subclasses `Certificate` instead.
+Register an instance with `rsbench.theory.catalogue.CERTIFICATES.register(name, instance)`.
 
 Shapes: N images, K classes, D values of one image (pixels times channels).
 """
@@ -39,9 +40,9 @@ class Verdicts:
     prediction."""
 
     def radii_in_box(self, dims: int) -> FloatArray:
-        """Return the radii with d, the number of pixel values, as the largest wherever one is infinite.
+        """Return the radii; if one of them is infinite, all are capped at d, the number of values of an image.
 
-        No two images of the box [0,1]^d are further apart in l1, so a radius of d says the same as an infinite one.
+        No two images of the box [0,1]^d are further apart in l1, so a radius of d states the same as an infinite one.
         """
         return np.minimum(self.radius_N, dims) if np.isinf(self.radius_N).any() else self.radius_N
 
@@ -229,10 +230,10 @@ class SampledCertificate(Certificate):
     bounds and abstention are the same for all of them and done here: the prediction is the class that leads in the
     selection votes, and the image abstains when its bounds leave no gap, pA ≤ pB.
 
-    For example, the certificate of Lee et al. 2019 is, complete:
+    For example, this is the complete certificate of Lee et al. 2019 for uniform noise:
 
-        class LipschitzL1(SampledCertificate):
-            name = "lee"
+        class UniformL1(SampledCertificate):
+            name = "lee-uniform"
             norms = ("l1",)
             ball = "open"
             threat_models = {"uniform": "all of R^d"}

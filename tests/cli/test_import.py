@@ -9,7 +9,7 @@ import pytest
 from rsbench.cli.main import run
 from tests.fixtures.commands import refused
 from tests.foreign.sample_files import sampled_radius, write_radii, write_table
-from tests.foreign.test_npz import votes_file
+from tests.foreign.test_npz_runs import votes_file
 
 
 def printed(arguments: str, capfd: pytest.CaptureFixture[str]) -> tuple[str, str]:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from rsbench.errors import RsbenchError
-from rsbench.foreign.npz import read_npz
+from rsbench.foreign.npz_runs import read_npz
 from rsbench.foreign.tsv_runs import read_tsv
 from tests.foreign.sample_files import import_options, write_table
-from tests.foreign.test_npz import votes_file
+from tests.foreign.test_npz_runs import votes_file
 
 
 def damaged(content: bytes, random_: random.Random, alphabet: bytes) -> bytes:

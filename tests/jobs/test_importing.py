@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from rsbench.errors import RsbenchError, StoreError, UsageError
-from rsbench.foreign.npz import read_npz
+from rsbench.foreign.npz_runs import read_npz
 from rsbench.foreign.tsv_runs import read_tsv
 from rsbench.jobs.importing import ImportedFile, import_files
 from rsbench.store.store import Store
 from rsbench.theory.rounding import radius_threshold
 from tests.foreign.sample_files import import_options, sampled_radius, write_radii, write_table
-from tests.foreign.test_npz import bounds_file, votes_file
+from tests.foreign.test_npz_runs import bounds_file, votes_file
 
 # What a file of the published tree prints otherwise than the paper: its share is 0.13 where the paper has 0.14.
 OTHERWISE = {(1.0, 1.5)}

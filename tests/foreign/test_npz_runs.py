@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rsbench.errors import RsbenchError
-from rsbench.foreign.npz import read_npz
+from rsbench.foreign.npz_runs import read_npz
 from rsbench.records import ImportedRun
 from rsbench.theory.confidence import clopper_pearson_lower
 from rsbench.votes_format import decode_votes

@@ -15,24 +15,16 @@ Votes of `dssn` need neither `selection` nor `predicted`.
 Shapes: N images, K classes.
 """
 
-import hashlib
-import io
-import lzma
 import math
-import struct
-import zipfile
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from rsbench.data.subset import canonical
-from rsbench.errors import DataError, UsageError, first_line
+from rsbench.errors import UsageError
 from rsbench.foreign.import_options import ImportOptions, ReadResult
+from rsbench.foreign.npz_arrays import Arrays
 from rsbench.foreign.paths import display_name, files_below
 from rsbench.records import DatasetInfo, FloatArray, ImageColumns, ImportedRun, IntArray
 from rsbench.specs import ImportSpec, MeasureSpec
@@ -40,13 +32,6 @@ from rsbench.theory.certificate import ImageFacts, SampledCertificate, check_vot
 from rsbench.theory.probability_bounds import ProbabilityBounds
 from rsbench.votes_format import encode_votes
 
-T = TypeVar("T", int, float)
-
-# The exceptions that numpy and the archive readers raise for a damaged file or a damaged header in it.
-_READ_ERRORS = (
-    *(OSError, ValueError, EOFError, RuntimeError, KeyError, TypeError, SyntaxError, MemoryError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-)
 _SINGLE_VOTE_NOTE = "the file has only the selected class: its selection votes are stored as a single vote"
 
 
@@ -64,71 +49,12 @@ def read_npz(paths: list[Path], options: ImportOptions) -> ReadResult:
     files = files_below(paths, suffix=".npz")
     if not files:
         raise UsageError(f"{', '.join(map(str, paths))}: no .npz file: give a file, or a folder that contains some")
-    contents = [_Arrays.of(file) for file in files]
+    contents = [Arrays.of(file) for file in files]
     dataset = options.dataset.info(max(int(arrays.index_N.max()) for arrays in contents))
     runs = (_run(arrays, options, dataset) for arrays in contents)
     return ReadResult(
         tuple(replace(run, source=display_name(paths, file)) for run, file in zip(runs, files, strict=True))
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Arrays:
-    """The arrays of a file, with rows in ascending order of the image index."""
-
-    file: Path
-    sha256: str
-    """SHA-256 of the file's content."""
-
-    index_N: IntArray
-    """Index of each image in the test set."""
-
-    label_N: IntArray
-    array_by_key: Mapping[str, npt.NDArray[Any]]
-
-    @classmethod
-    def of(cls, file: Path) -> "_Arrays":
-        """Read a file. Raises DataError when it is not an .npz file, or its labels or indices are invalid."""
-        content = file.read_bytes()
-        arrays = _load(file, content)
-        if "labels" not in arrays:
-            raise DataError(f"{file} has no array labels: it contains {', '.join(sorted(arrays)) or 'nothing'}")
-        label_N = _integers(file, "labels", arrays["labels"])
-        if label_N.ndim != 1 or not len(label_N):
-            raise DataError(f"{file}: labels must have one class for each image, got the shape {label_N.shape}")
-        index_N = _integers(file, "index", arrays.get("index", np.arange(len(label_N))), len(label_N))
-        if index_N.min() < 0 or len(np.unique(index_N)) != len(index_N):
-            raise DataError(f"{file}: index must have distinct numbers ≥ 0, but one is negative or repeated")
-        order_N = np.argsort(index_N)
-        sorted_arrays = {
-            key: value[order_N] if value.ndim and len(value) == len(order_N) else value for key, value in arrays.items()
-        }
-        return cls(file, hashlib.sha256(content).hexdigest(), index_N[order_N], label_N[order_N], sorted_arrays)
-
-    def integer_column(self, key: str) -> IntArray:
-        """Return an array of N integers. Raises DataError when it is something else."""
-        return _integers(self.file, key, self.array_by_key[key], len(self.index_N))
-
-    def scalar(self, key: str, flag: str, option: T | None, kind: type[T]) -> T | None:
-        """Return a scalar from the file, or the option's value if the file does not have it.
-
-        Raises DataError when the array is not one number, and UsageError when file and option differ.
-        """
-        if key not in self.array_by_key:
-            return option
-        value = self.array_by_key[key]
-        if value.size != 1 or value.dtype.kind not in ("iu" if kind is int else "iuf"):
-            raise DataError(f"{self.file}: {key} must be one {'whole ' if kind is int else ''}number, got {value!r}")
-        number = kind(value.item())
-        if option is not None and option != number:
-            raise UsageError(
-                f"{self.file}: {key} is {number:g} in the file and {option:g} by {flag}: correct the wrong one"
-            )
-        return number
-
-    def refuse(self, problem: str) -> NoReturn:
-        """Raise DataError with the file's name."""
-        raise DataError(f"{self.file}: {problem}")
 
 
 @dataclass(frozen=True)
@@ -146,22 +72,22 @@ class _Sampling:
     """α; None if all splits were evaluated."""
 
 
-def _run(arrays: _Arrays, options: ImportOptions, dataset: DatasetInfo) -> ImportedRun:
+def _run(arrays: Arrays, options: ImportOptions, dataset: DatasetInfo) -> ImportedRun:
     """Return the run of one file. Raises UsageError or DataError."""
     if (largest := int(arrays.index_N[-1])) >= dataset.images:
         arrays.refuse(f"index {largest} is beyond the {dataset.images:,} images of {dataset.name}")
     _check_classes(arrays, "labels", arrays.label_N, dataset, least=0)
     sampling = _resolve_sampling(arrays, options)
-    if ("votes" in arrays.array_by_key) == ("lower_bounds" in arrays.array_by_key):
+    if ("votes" in arrays) == ("lower_bounds" in arrays):
         arrays.refuse(
             f"it must contain either votes or lower_bounds, and it contains {', '.join(sorted(arrays.array_by_key))}"
         )
-    if "votes" in arrays.array_by_key:
+    if "votes" in arrays:
         return _run_from_votes(arrays, options, dataset, sampling)
     return _run_from_lower_bounds(arrays, options, dataset, sampling)
 
 
-def _resolve_sampling(arrays: _Arrays, options: ImportOptions) -> _Sampling:
+def _resolve_sampling(arrays: Arrays, options: ImportOptions) -> _Sampling:
     sigma = arrays.scalar("sigma", "--sigma", options.sigma, float)
     if sigma is None or not 0.0 < sigma < math.inf:
         arrays.refuse(f"σ must be a positive number, got {sigma}: give --sigma, or a scalar sigma in the file")
@@ -178,9 +104,9 @@ def _resolve_sampling(arrays: _Arrays, options: ImportOptions) -> _Sampling:
     )
 
 
-def _run_from_votes(arrays: _Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling) -> ImportedRun:
+def _run_from_votes(arrays: Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling) -> ImportedRun:
     """Certify the votes of a file. Raises DataError when they are invalid."""
-    votes_NK = _integers(arrays.file, "votes", arrays.array_by_key["votes"])
+    votes_NK = arrays.integers("votes")
     try:
         check_votes(votes_NK, n=sampling.n_estimate, classes=dataset.classes)
         if len(votes_NK) != len(arrays.index_N):
@@ -211,18 +137,18 @@ def _run_from_votes(arrays: _Arrays, options: ImportOptions, dataset: DatasetInf
 
 
 def _resolve_selection(
-    arrays: _Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling, votes_NK: IntArray
+    arrays: Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling, votes_NK: IntArray
 ) -> tuple[IntArray, int | None, tuple[str, ...]]:
     """Return the selection votes of a file, n0, and notes for the reader of the board."""
     if options.is_enumerated:
         return np.zeros_like(votes_NK), sampling.n_select, ()
-    if "selection" in arrays.array_by_key:
+    if "selection" in arrays:
         selection_NK = _selection_votes(arrays, votes_NK)
         n_select = int(selection_NK[0].sum())
         if sampling.n_select not in (None, n_select):
             arrays.refuse(f"the selection votes of an image sum to {n_select}, but n0 = {sampling.n_select} was given")
         return selection_NK, n_select, ()
-    if "predicted" not in arrays.array_by_key:
+    if "predicted" not in arrays:
         arrays.refuse(
             "the same votes cannot select a class and certify it: add selection (N×K) or predicted (N) of other votes"
         )
@@ -231,21 +157,21 @@ def _resolve_selection(
     return np.eye(dataset.classes, dtype=np.int64)[predicted_N], sampling.n_select, (_SINGLE_VOTE_NOTE,)
 
 
-def _selection_votes(arrays: _Arrays, votes_NK: IntArray) -> IntArray:
-    selection_NK = _integers(arrays.file, "selection", arrays.array_by_key["selection"])
+def _selection_votes(arrays: Arrays, votes_NK: IntArray) -> IntArray:
+    selection_NK = arrays.integers("selection")
     if selection_NK.shape != votes_NK.shape:
         arrays.refuse(f"selection has the shape {selection_NK.shape}, votes {votes_NK.shape}: they must be the same")
     try:
         check_votes(selection_NK)
     except ValueError as error:
         arrays.refuse(f"selection: {error}")
-    if "predicted" in arrays.array_by_key and (arrays.integer_column("predicted") != selection_NK.argmax(axis=1)).any():
+    if "predicted" in arrays and (arrays.integer_column("predicted") != selection_NK.argmax(axis=1)).any():
         arrays.refuse("predicted is not the class that selection selects: leave one of them out")
     return selection_NK
 
 
 def _run_from_lower_bounds(
-    arrays: _Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling
+    arrays: Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling
 ) -> ImportedRun:
     """Compute the radii of lower bounds on pA. Raises DataError when the bounds are invalid."""
     certificate = options.certificate
@@ -256,7 +182,7 @@ def _run_from_lower_bounds(
             f"lower_bounds are of pA alone, but {options.method} also bounds pB ({options.procedure}): give votes, or "
             "import them under another --method"
         )
-    if "predicted" not in arrays.array_by_key:
+    if "predicted" not in arrays:
         arrays.refuse("lower_bounds need the array predicted, the class that each bound is of")
     if sampling.n_estimate is None or sampling.failure_probability is None:
         arrays.refuse("the number of votes behind lower_bounds is unknown: give --n, or a scalar n in the file")
@@ -283,7 +209,7 @@ def _run_from_lower_bounds(
     return ImportedRun(_spec(arrays, options, dataset, sampling, None), dataset, images, str(arrays.file))
 
 
-def _lower_bounds(arrays: _Arrays) -> FloatArray:
+def _lower_bounds(arrays: Arrays) -> FloatArray:
     """Return the lower bounds in float64.
 
     Bounds in a narrower type were rounded to nearest, so they are lowered by one step of that type.
@@ -300,7 +226,7 @@ def _lower_bounds(arrays: _Arrays) -> FloatArray:
     return bound_N.astype(np.float64)
 
 
-def _check_attainable(arrays: _Arrays, largest: float, n: int, failure_probability: float) -> None:
+def _check_attainable(arrays: Arrays, largest: float, n: int, failure_probability: float) -> None:
     """Raise DataError when a bound is above α^(1/n), the bound of a unanimous image."""
     limit = failure_probability ** (1.0 / n)
     # The special functions of other code may differ in the last digits.
@@ -312,7 +238,7 @@ def _check_attainable(arrays: _Arrays, largest: float, n: int, failure_probabili
 
 
 def _spec(
-    arrays: _Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling, levels: int | None
+    arrays: Arrays, options: ImportOptions, dataset: DatasetInfo, sampling: _Sampling, levels: int | None
 ) -> ImportSpec:
     return ImportSpec(
         source="npz",
@@ -332,35 +258,10 @@ def _spec(
     )
 
 
-def _check_classes(arrays: _Arrays, key: str, class_N: IntArray, dataset: DatasetInfo, *, least: int) -> None:
+def _check_classes(arrays: Arrays, key: str, class_N: IntArray, dataset: DatasetInfo, *, least: int) -> None:
     """Raise DataError unless all classes lie in least..K−1."""
     invalid_N = (class_N < least) | (class_N >= dataset.classes)
     if invalid_N.any():
         arrays.refuse(
             f"{key} has the class {class_N[invalid_N][0]}, outside {least}..{dataset.classes - 1} of {dataset.name}"
         )
-
-
-def _integers(file: Path, key: str, array: npt.NDArray[Any], rows: int | None = None) -> IntArray:
-    """Return an array as int64. Raises DataError unless it has integers below 2³¹, and `rows` of them if given."""
-    if array.dtype.kind not in "iu":
-        raise DataError(f"{file}: {key} must have whole numbers, got {array.dtype}")
-    if rows is not None and array.shape != (rows,):
-        raise DataError(
-            f"{file}: {key} must have one number for each of the {rows} labels, got the shape {array.shape}"
-        )
-    if array.size and array.max() >= 2**31:
-        raise DataError(f"{file}: {key} has {array.max()}, but numbers must be below 2³¹")
-    return array.astype(np.int64)
-
-
-def _load(file: Path, content: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of an .npz file. Raises DataError when it is not one, or needs pickle."""
-    try:
-        loaded = np.load(io.BytesIO(content), allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("it contains a single array")
-        with loaded:
-            return dict(loaded)
-    except _READ_ERRORS as error:
-        raise DataError(f"{file} cannot be read as an .npz file: {first_line(error)}") from error
