@@ -1,1 +1,1 @@
-"""Alembic migrations: the only truth of the schema."""
+"""Alembic migrations, the only definition of the schema of a results database."""

@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that the caller hands over."""
+"""Runs migrations on the connection that `rsbench.store.revisions.alembic_config` passes to Alembic."""
 
 from alembic import context
 

@@ -77,10 +77,10 @@ def read_certified_counts(
     curve, block = t.certified_curve, t.curve_block
     at = values(column("threshold", Float), name="at").data([(threshold,) for threshold in thresholds]).cte()
 
-    def of_deciding_block(wanted: ColumnElement[Any]) -> ColumnElement[Any]:
+    def of_deciding_block(block_column: ColumnElement[Any]) -> ColumnElement[Any]:
         # The block that decides is the last one that begins at or below the threshold. Three scalar subqueries find it
         # by its key. With a join instead, PostgreSQL may read all blocks of all curves.
-        query = select(wanted).where(block.c.curve_id == curve.c.id, block.c.first_radius <= at.c.threshold)
+        query = select(block_column).where(block.c.curve_id == curve.c.id, block.c.first_radius <= at.c.threshold)
         return query.order_by(block.c.first_radius.desc()).limit(1).correlate(curve, at).scalar_subquery()
 
     query = select(

@@ -1,8 +1,9 @@
-"""Votes per second of a vote counter, against the plain way: `make benchmark-engine`.
+"""Votes per second of `ChunkVoter`, compared with a plain implementation: `make benchmark-engine`.
 
-The plain way is how released code of the field certifies: one image after another, its copies in batches of which the
-last is smaller, noise from torch's generator, and counting in Python. Both have the same network, batch size and single
-thread, on the CPU; untrained weights take the same time. Shapes: B copies, C channels, H height, W width.
+The plain implementation certifies as the released code of most papers does: one image after another, its noisy copies
+in batches of which the last is smaller, with noise from torch's generator and votes counted in Python. Both use the
+same network, batch size and single CPU thread. The weights are untrained, which does not change the time.
+Shapes: N images, B noisy copies, K classes, C channels, H height, W width.
 """
 
 import statistics
@@ -34,96 +35,122 @@ SIGMA = 0.5
 
 @dataclass(frozen=True)
 class Case:
-    """What is compared: as many images as a chunk has, or as are given; so many turns."""
+    """One comparison."""
 
     architecture: str
     dataset: ImageDataset | None
+    """None for random images of the size that the architecture expects."""
+
     n: int
+    """Estimation votes of an image."""
+
     images: int | None
-    turns: int
+    """How many images are certified; None for a chunk of the default size."""
+
+    repetitions: int
 
 
 CASES = {
     "mlp": (Case("mlp", load_digits(), 1000, None, 9), Case("mlp", load_digits(), 10_000, None, 9)),
     "cnn": (Case("cnn", None, 1000, 9, 5),),
     "wrn40-2": (Case("wrn40-2", None, 1000, 3, 2),),
-    # Few copies: an image with n = 1,000 would take minutes.
+    # With n = 1,000, one image would take minutes.
     "resnet50": (Case("resnet50", None, 400, 1, 1),),
 }
 
 
 def plain_counts(network: nn.Module, x_CHW: Tensor, n: int, batch_size: int, classes: int) -> IntArray:
-    """How many of n noisy copies of an image each class won."""
+    """Count how many of n noisy copies of an image are assigned to each class."""
     counts_K = np.zeros(classes, dtype=np.int64)
-    left = n
-    while left > 0:
-        size = min(batch_size, left)
-        left -= size
+    remaining = n
+    while remaining > 0:
+        size = min(batch_size, remaining)
+        remaining -= size
         x_BCHW = x_CHW.repeat((size, 1, 1, 1))
-        winner_B = network(x_BCHW + SIGMA * torch.randn_like(x_BCHW)).argmax(dim=1).cpu().numpy()
-        for winner in winner_B:
-            counts_K[winner] += 1
+        predicted_B = network(x_BCHW + SIGMA * torch.randn_like(x_BCHW)).argmax(dim=1).cpu().numpy()
+        for predicted in predicted_B:
+            counts_K[predicted] += 1
     return counts_K
 
 
 @torch.inference_mode()
-def plain(network: nn.Module, images_NCHW: Tensor, spec: CertificationSpec, classes: int) -> None:
-    """Selection and estimation votes of every image."""
+def vote_plainly(network: nn.Module, images_NCHW: Tensor, spec: CertificationSpec, classes: int) -> None:
+    """Count selection and estimation votes of every image."""
     assert spec.budget is not None
     for x_CHW in images_NCHW:
         for n in (spec.budget.n_select, spec.budget.n_estimate):
             assert plain_counts(network, x_CHW, n, spec.batch_size, classes).sum() == n
 
 
-def compare(case: Case) -> tuple[CertificationSpec, int, float, float, float]:
-    """The run, its votes, the votes a second of the plain way and of ours, and the gain: medians over turns."""
-    checkpoint, dataset = subject(case)
+@dataclass(frozen=True)
+class Comparison:
+    """The result of a case. Speeds and speedup are medians over the repetitions."""
+
+    spec: CertificationSpec
+    votes: int
+    """Votes of all images."""
+
+    plain_votes_per_second: float
+    rsbench_votes_per_second: float
+    speedup: float
+
+
+def compare(case: Case) -> Comparison:
+    """Time both implementations alternately."""
+    checkpoint, dataset = untrained_checkpoint(case)
     options = CertifyOptions(
         n_select=N_SELECT,
         n_estimate=case.n,
         images=None if case.images is None else f"first:{case.images}",
     )
     spec = plan_run(checkpoint, "", dataset, options).spec
-    counter = ChunkVoter(CertificationWork(spec, dataset.info, checkpoint))
+    voter = ChunkVoter(CertificationWork(spec, dataset.info, checkpoint))
     network = checkpoint.network(torch.device("cpu"))
     chunk = all_chunks(spec)[0]
     pixels_NCHW = dataset.pixels(chunk.indices)
     votes = len(chunk.indices) * spec.passes_per_image
     images_NCHW = unit_images(pixels_NCHW, dataset.info.q)
-    ours, theirs = [], []
-    for _ in range(case.turns):
-        ours.append(seconds(lambda: counter.count(chunk, pixels_NCHW)))
-        theirs.append(seconds(lambda: plain(network, images_NCHW, spec, dataset.info.classes)))
-    gain = statistics.median(their / our for their, our in zip(theirs, ours, strict=True))
-    return spec, votes, votes / statistics.median(theirs), votes / statistics.median(ours), gain
+    rsbench_times, plain_times = [], []
+    for _ in range(case.repetitions):
+        rsbench_times.append(seconds(lambda: voter.count(chunk, pixels_NCHW)))
+        plain_times.append(seconds(lambda: vote_plainly(network, images_NCHW, spec, dataset.info.classes)))
+    return Comparison(
+        spec,
+        votes,
+        votes / statistics.median(plain_times),
+        votes / statistics.median(rsbench_times),
+        statistics.median(plain / ours for plain, ours in zip(plain_times, rsbench_times, strict=True)),
+    )
 
 
-def subject(case: Case) -> tuple[Checkpoint, ImageDataset]:
-    """An untrained network and its images."""
+def untrained_checkpoint(case: Case) -> tuple[Checkpoint, ImageDataset]:
+    """Return an untrained network and images for it."""
     description = CheckpointDescription(method="cohen", sigma=SIGMA, architecture=case.architecture)
     with Store.open_or_empty("no-such-file.db") as store:
         return choose_subject(store, Path(), case.dataset, description, None)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def seconds(call: Callable[[], object]) -> float:
+    """Return the wall time of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
-def report(cases: Sequence[Case]) -> None:
-    """A Markdown table."""
-    print("| network | votes of an image | images | batch | plain, votes a second | rsbench | gain |")
+def print_table(cases: Sequence[Case]) -> None:
+    """Print a Markdown table with a line for each case, as soon as it is measured."""
+    print("| network | votes per image | images | batch | plain, votes per second | rsbench | speedup |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for case in cases:
-        spec, votes, theirs, ours, gain = compare(case)
+        result = compare(case)
+        images = result.votes // result.spec.passes_per_image
         print(
-            f"| `{case.architecture}` | {N_SELECT} + {case.n:,} | {votes // spec.passes_per_image} | {spec.batch_size} "
-            f"| {theirs:,.1f} | {ours:,.1f} | {gain:.2f} × |",
+            f"| `{case.architecture}` | {N_SELECT} + {case.n:,} | {images} | {result.spec.batch_size} "
+            f"| {result.plain_votes_per_second:,.1f} | {result.rsbench_votes_per_second:,.1f} "
+            f"| {result.speedup:.2f} × |",
             flush=True,
         )
 
 
 if __name__ == "__main__":
-    report([case for name in sys.argv[1:] or CASES for case in CASES[name]])
+    print_table([case for name in sys.argv[1:] or CASES for case in CASES[name]])

@@ -1,8 +1,8 @@
-"""A store of many results that look real: for the benchmark of the store, and to load the dashboard with.
+"""Fill a store with many synthetic results, for the benchmark of the store and for trying out the dashboard.
 
-`python -m tests.benchmarks.large_store LOCATION` makes 1,000 runs of 10,000 images, in a SQLite file or a PostgreSQL
-database, through the store's own interface. Votes are drawn from a seeded generator; classes and radii come from the
-real certificates. Shapes: N images, R rows of votes, K classes.
+`python -m tests.benchmarks.large_store LOCATION` writes 1,000 runs of 10,000 images to a SQLite file or a PostgreSQL
+database through the store's own interface. Votes come from a seeded generator, predictions and radii from the actual
+certificates. Shapes: N images, R rows of votes, K classes.
 """
 
 import argparse
@@ -15,14 +15,14 @@ from itertools import islice, product
 import numpy as np
 
 from rsbench.certification.plan import spec_prefixes
-from rsbench.methods import METHODS, measure_for, training_name
+from rsbench.methods import measure_for, method_named, training_name
 from rsbench.records import DatasetInfo, EpochRecord, FloatArray, ImageColumns, IntArray
 from rsbench.specs import CertificationSpec, SampleBudget, TrainingSpec
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
 from rsbench.votes_format import encode_votes
-from tests.fixtures.results import PROVENANCE, header_of
+from tests.fixtures.results import METHODS, PROVENANCE, header_of
 from tests.fixtures.smoothing import float_noise
 
 RUNS, IMAGES, CHUNK = 1_000, 10_000, 1_000
@@ -35,21 +35,24 @@ SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
-class Written:
-    """A run that was written: its images, and the seconds that they took, and the seal."""
+class RunTiming:
+    """How long it took to write a run."""
 
     images: int
     writing: float
+    """Seconds for all images."""
+
     sealing: float
+    """Seconds for the seal and the curve."""
 
 
-def write_store(store: Store, runs: int, images: int) -> Iterator[Written]:
-    """Write so many sealed runs: of all methods, at several σ, each with three seeds; then on further data sets."""
+def write_store(store: Store, runs: int, images: int) -> Iterator[RunTiming]:
+    """Write sealed runs of all methods, at several σ, on several datasets, each with three seeds."""
     for name in DATASETS:
         store.record_dataset(_dataset(name, images))
     cells = product(EPOCHS, DATASETS, SIGMAS, METHODS, SEEDS)
     if runs > (most := len(EPOCHS) * len(DATASETS) * len(SIGMAS) * len(METHODS) * len(SEEDS)):
-        raise ValueError(f"{runs} runs are more than the {most} that differ here")
+        raise ValueError(f"{runs} runs are too many: only {most} different ones are defined")
     for epochs, dataset, sigma, method, seed in islice(cells, runs):
         trial = _trial(_dataset(dataset, images), method, sigma, seed, epochs)
         spec = _certification(trial, images)
@@ -65,19 +68,19 @@ def write_store(store: Store, runs: int, images: int) -> Iterator[Written]:
         yield _write_run(store, spec, images)
 
 
-def _write_run(store: Store, spec: CertificationSpec, images: int) -> Written:
+def _write_run(store: Store, spec: CertificationSpec, images: int) -> RunTiming:
     share_NK = _shares(spec, images)
     run = store.open_run(spec, image_count=images)
     writing = 0.0
     for first in range(0, images, CHUNK):
         index_N = np.arange(first, min(first + CHUNK, images))
         chunk = _results(spec, index_N, share_NK[index_N])
-        begun = time.perf_counter()
+        start = time.perf_counter()
         store.write_chunk(run.id, chunk, seconds=60.0, provenance=PROVENANCE)
-        writing += time.perf_counter() - begun
-    begun = time.perf_counter()
+        writing += time.perf_counter() - start
+    start = time.perf_counter()
     store.seal(run.id)
-    return Written(images, writing, time.perf_counter() - begun)
+    return RunTiming(images, writing, time.perf_counter() - start)
 
 
 def _dataset(name: str, images: int) -> DatasetInfo:
@@ -85,7 +88,7 @@ def _dataset(name: str, images: int) -> DatasetInfo:
 
 
 def _trial(dataset: DatasetInfo, name: str, sigma: float, seed: int, epochs: int) -> TrainingSpec:
-    method = METHODS[name]
+    method = method_named(name)
     return TrainingSpec(
         objective=method.objective,
         dataset=dataset.name,
@@ -99,7 +102,7 @@ def _trial(dataset: DatasetInfo, name: str, sigma: float, seed: int, epochs: int
 
 
 def _certification(trial: TrainingSpec, images: int) -> CertificationSpec:
-    method = METHODS[training_name(trial)]
+    method = method_named(training_name(trial))
     return CertificationSpec(
         method=method.name,
         checkpoint_sha256=_sha256(trial.canonical_json()),
@@ -118,8 +121,8 @@ def _certification(trial: TrainingSpec, images: int) -> CertificationSpec:
 
 
 def _shares(spec: CertificationSpec, images: int) -> FloatArray:
-    """Each class's chance of a vote, for every image: most are dominated by one class, more noise confuses more."""
-    # An image is as hard, and has the same rivals, for every run on its data set.
+    """Return the probability of a vote for each class. One class dominates for most images, less so for larger σ."""
+    # How difficult an image is, and which classes compete, is the same for all runs on its dataset.
     shared = np.random.default_rng(int(spec.dataset_fingerprint[:8], 16))
     logit_NK = shared.normal(size=(images, CLASSES))
     logit_NK[np.arange(images), _labels(np.arange(images))] += shared.normal(3.5, 2.5, size=images)
@@ -157,13 +160,13 @@ def _sha256(text: str) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Make a store of synthetic results that look real.")
+    parser = argparse.ArgumentParser(description="Fill a store with synthetic results.")
     parser.add_argument("location", help="a SQLite file or a PostgreSQL URL, new or empty")
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--images", type=int, default=IMAGES)
-    asked = parser.parse_args()
-    with Store.create_or_open(asked.location) as opened:
-        for number, written in enumerate(write_store(opened, asked.runs, asked.images), start=1):
-            rate = written.images / written.writing
-            print(f"\r{number:,} of {asked.runs:,} runs, {rate:,.0f} images a second", end="", flush=True)
+    arguments = parser.parse_args()
+    with Store.create_or_open(arguments.location) as opened:
+        for number, timing in enumerate(write_store(opened, arguments.runs, arguments.images), start=1):
+            rate = timing.images / timing.writing
+            print(f"\r{number:,} of {arguments.runs:,} runs, {rate:,.0f} images per second", end="", flush=True)
     print()

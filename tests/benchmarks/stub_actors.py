@@ -1,4 +1,4 @@
-"""Actors that vote at once, by a table: many handles of a few real processes. Used by the benchmark of scale.
+"""Actors that return prepared votes at once, for the benchmark of scale: many handles of a few real processes.
 
 Shapes: N images, R rows of votes, K classes, C channels, H height, W width.
 """
@@ -22,17 +22,17 @@ from rsbench.records import Chunk, ChunkVotes, DatasetInfo, Votes
 from rsbench.specs import CertificationSpec
 
 PROCESSES = 2
-# n0, then what each prefix of n adds.
-DRAWN = (100, 100, 900, 9_000, 90_000)
+# Votes of an image: n0, then what each prefix of n adds.
+INCREMENTS = (100, 100, 900, 9_000, 90_000)
 PREFIXES = (100, 1_000, 10_000, 100_000)
 CLASSES = 10
 SHAPE_CHW = (3, 32, 32)
-# Different images of which the data set and the votes are made.
-DISTINCT = 4_096
+# How many different images the dataset repeats.
+DISTINCT_IMAGES = 4_096
 
 
 class ManyImages(ImageDataset):
-    """As many images as are asked for, of a few that repeat."""
+    """A dataset of any size that repeats a few images."""
 
     default_architecture = "mlp"
     normalisation = ((0.5,) * 3, (0.25,) * 3)
@@ -42,22 +42,24 @@ class ManyImages(ImageDataset):
         fingerprint = hashlib.sha256(name.encode()).hexdigest()
         self.info = DatasetInfo(name, fingerprint, images=images, classes=CLASSES, shape=SHAPE_CHW, q=255)
         self.labels_N = np.arange(images) % CLASSES
-        self._pixels_NCHW = np.random.default_rng(0).integers(0, 256, (DISTINCT, *SHAPE_CHW), dtype=np.uint8)
+        self._pixels_NCHW = np.random.default_rng(0).integers(0, 256, (DISTINCT_IMAGES, *SHAPE_CHW), dtype=np.uint8)
 
     def _load(self, indices: Sequence[int]) -> Pixels:
-        pixels_NCHW: Pixels = self._pixels_NCHW[np.array(indices) % DISTINCT]
+        pixels_NCHW: Pixels = self._pixels_NCHW[np.array(indices) % DISTINCT_IMAGES]
         return pixels_NCHW
 
 
 class StubActor:
-    """Votes at once, by a table: in most images the label leads, by all margins."""
+    """Returns votes from a table. In most images the label leads, by all possible margins."""
 
     def __init__(self) -> None:
         random = np.random.default_rng(1)
-        logit_NK = random.normal(size=(DISTINCT, CLASSES))
-        logit_NK[np.arange(DISTINCT), np.arange(DISTINCT) % CLASSES] += random.normal(3.5, 2.5, size=DISTINCT)
+        logit_NK = random.normal(size=(DISTINCT_IMAGES, CLASSES))
+        logit_NK[np.arange(DISTINCT_IMAGES), np.arange(DISTINCT_IMAGES) % CLASSES] += random.normal(
+            3.5, 2.5, size=DISTINCT_IMAGES
+        )
         share_NK = np.exp(logit_NK) / np.exp(logit_NK).sum(axis=1, keepdims=True)
-        self._counts_NRK = random.multinomial(DRAWN, share_NK[:, None, :]).astype(np.int64)
+        self._counts_NRK = random.multinomial(INCREMENTS, share_NK[:, None, :]).astype(np.int64)
         self._counts_NRK[:, 1:] = self._counts_NRK[:, 1:].cumsum(axis=1)
         self._spec: CertificationSpec | None = None
 
@@ -68,22 +70,22 @@ class StubActor:
         self, _fingerprint: str, work: "list[ray.ObjectRef[CertificationWork]]", chunk: Chunk, _pixels_NCHW: Pixels,
         batches: range | None,
     ) -> ChunkVotes:  # fmt: skip
-        counts_NRK = self._counts_NRK[np.array(chunk.indices) % DISTINCT]
+        counts_NRK = self._counts_NRK[np.array(chunk.indices) % DISTINCT_IMAGES]
         if self._spec is None:
             self._spec = ray.get(work[0]).spec
-        every = batch_count(self._spec, len(chunk.indices))
-        # The first part of a chunk has all of its votes.
-        part = 0 if batches is not None and batches.start > 0 else 1
-        votes = Votes(part * counts_NRK, PREFIXES)
-        return ChunkVotes(chunk, votes, 0.0, frozenset({"a stub"}), every if batches is None else len(batches))
+        all_batches = batch_count(self._spec, len(chunk.indices))
+        # If a chunk is split among actors, its votes must add up: the first part has all of them.
+        is_first_part = batches is None or batches.start == 0
+        votes = Votes(counts_NRK if is_first_part else np.zeros_like(counts_NRK), PREFIXES)
+        return ChunkVotes(chunk, votes, 0.0, frozenset({"a stub"}), all_batches if batches is None else len(batches))
 
 
 @contextmanager
 def stub_actors(workers: int, device: str) -> Iterator[CountChunks]:
-    """The real scheduler over as many handles as workers."""
+    """Start the real scheduler over as many handles as workers."""
     remote: Any = ray.remote(num_cpus=0)(StubActor)
-    hosts = [remote.remote() for _ in range(PROCESSES)]
-    ray.get([host.ready.remote({}) for host in hosts])
-    handles = cycle(hosts)
+    actors = [remote.remote() for _ in range(PROCESSES)]
+    ray.get([actor.ready.remote({}) for actor in actors])
+    handles = cycle(actors)
     with vote_counting(workers, device, start=lambda _: cast(ActorHandle[VotingActor], next(handles))) as count:
         yield count

@@ -1,4 +1,4 @@
-"""Who is at work on a run."""
+"""Add claims, which record the process that works on a run."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Drop the recipe of runs: the specifications of a run and of its checkpoint's training say the same."""
+"""Drop the recipe of a run, which repeats its specification and that of the training of its checkpoint."""
 
 import sqlalchemy as sa
 from alembic import op

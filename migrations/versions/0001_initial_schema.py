@@ -1,4 +1,4 @@
-"""The first schema: data sets, checkpoints, sweeps, training, certification runs, images, votes, curves."""
+"""Create the initial schema: datasets, checkpoints, sweeps, training, certification runs, images, votes, curves."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,7 +1,9 @@
-"""Votes beside their image and smaller, curves by blocks and of any certificate, imports, annotations, printed figures.
+"""Store votes in the row of their image, in a smaller format, and curves in blocks and for any certificate.
 
-The tables that change are copied, dropped and made anew: SQLite can neither loosen a column nor rebuild a table that
-others refer to.
+This also adds imported runs, annotations and the numbers that papers report.
+
+Tables that change are copied, dropped and created again, because SQLite can neither make a column nullable nor replace
+a table to which others refer.
 """
 
 import json
@@ -18,27 +20,27 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-_CHANGED = ("certification_run", "run_provenance", "certified_curve")
+_CHANGED_TABLES = ("certification_run", "run_provenance", "certified_curve")
 _SEED = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _BLOCK = 64
 _BATCH = 5_000
 
 
 def upgrade() -> None:
-    for table in _CHANGED:
-        op.execute(f"CREATE TABLE old_{table} AS SELECT * FROM {table}")  # noqa: S608 - names of this file
+    for table in _CHANGED_TABLES:
+        op.execute(f"CREATE TABLE old_{table} AS SELECT * FROM {table}")  # noqa: S608 - constant names
     op.execute(
         "CREATE TABLE old_image AS SELECT r.run_id, r.image_index, r.radius, r.label, r.predicted, v.votes "
         "FROM image_result r JOIN image_votes v ON v.run_id = r.run_id AND v.image_index = r.image_index"
     )
     for table in ("image_votes", "image_result", "certified_curve", "run_provenance", "certification_run"):
         op.drop_table(table)
-    _create()
+    _create_new_tables()
     _copy_runs()
     op.execute("INSERT INTO run_provenance SELECT run_id, number, provenance, since FROM old_run_provenance")
     _copy_curves()
     _copy_images()
-    for table in (*_CHANGED, "image"):
+    for table in (*_CHANGED_TABLES, "image"):
         op.drop_table(f"old_{table}")
     if op.get_context().dialect.name == "postgresql":
         op.execute(
@@ -54,10 +56,10 @@ def downgrade() -> None:
     for table in ("reported_figure", "annotation", "curve_block", "certified_curve", "image_result", "run_provenance"):
         op.drop_table(table)
     op.drop_table("certification_run")
-    _create_as_before()
+    _create_old_tables()
 
 
-def _create() -> None:
+def _create_new_tables() -> None:
     op.create_table(
         "certification_run",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -217,7 +219,7 @@ def _provenance() -> tuple[SchemaItem, ...]:
     )
 
 
-def _create_as_before() -> None:
+def _create_old_tables() -> None:
     op.create_table(
         "certification_run",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -278,7 +280,7 @@ def _create_as_before() -> None:
     op.create_table("run_provenance", *_provenance())
 
 
-_NEW_RUN = sa.text(
+_INSERT_RUN = sa.text(
     "INSERT INTO certification_run (id, fingerprint, tier, state, method, family, dataset_fingerprint, "
     "checkpoint_sha256, sigma, seed, certificate, procedure, n_select, n_estimate, failure_probability, images, "
     "image_count, recipe, spec, created_at, worker_seconds, sealed_at) VALUES (:id, :fingerprint, 'measured', :state, "
@@ -291,28 +293,28 @@ _NEW_RUN = sa.text(
 def _copy_runs() -> None:
     connection = op.get_bind()
     query = sa.text("SELECT checkpoint_sha256, spec FROM training_run")
-    trained: dict[str, str] = dict(connection.execute(query).all())
+    training_specs: dict[str, str] = dict(connection.execute(query).all())
     for run in connection.execute(sa.text("SELECT * FROM old_certification_run ORDER BY id")).mappings().all():
         spec = json.loads(run["spec"])
-        recipe = _recipe(spec, trained.get(run["checkpoint_sha256"]))
-        connection.execute(_NEW_RUN, {**run, "family": spec["measure"]["family"], "recipe": recipe})
+        recipe = _recipe(spec, training_specs.get(run["checkpoint_sha256"]))
+        connection.execute(_INSERT_RUN, {**run, "family": spec["measure"]["family"], "recipe": recipe})
 
 
-def _recipe(spec: dict[str, object], training: str | None) -> str:
-    trial: dict[str, object] = {"foreign": spec["checkpoint_sha256"]}
-    if training is not None:
-        trial = {name: value for name, value in json.loads(training).items() if name not in ("seed", "measure")}
+def _recipe(spec: dict[str, object], training_json: str | None) -> str:
+    training: dict[str, object] = {"foreign": spec["checkpoint_sha256"]}
+    if training_json is not None:
+        training = {name: value for name, value in json.loads(training_json).items() if name not in ("seed", "measure")}
     votes = {name: spec[name] for name in ("batch_size", "device", "precision", "noise")}
-    return json.dumps({"training": trial, "votes": votes}, sort_keys=True, separators=(",", ":"))
+    return json.dumps({"training": training, "votes": votes}, sort_keys=True, separators=(",", ":"))
 
 
-_NEW_CURVE = sa.text(
+_INSERT_CURVE = sa.text(
     "INSERT INTO certified_curve (run_id, certificate, procedure, n, failure_probability, standing, is_primary, "
     "correct, abstained, average_certified_radius, created_at) VALUES (:run_id, :certificate, 'one-versus-rest', :n, "
     ":failure_probability, 'declared', :is_primary, :correct, :abstained, :average_certified_radius, :sealed_at) "
     "RETURNING id"
 )
-_NEW_BLOCK = sa.text(
+_INSERT_BLOCK = sa.text(
     "INSERT INTO curve_block (curve_id, first_radius, above, radii, counts) "
     "VALUES (:curve_id, :first_radius, :above, :radii, :counts)"
 )
@@ -326,8 +328,8 @@ def _copy_curves() -> None:
         "JOIN old_certification_run r ON r.id = c.run_id ORDER BY c.run_id"
     )
     for curve in connection.execute(query).mappings().all():
-        curve_id = connection.scalar(_NEW_CURVE, {**curve, "is_primary": True})
-        connection.execute(_NEW_BLOCK, [{"curve_id": curve_id, **block} for block in _blocks(bytes(curve["radii"]))])
+        curve_id = connection.scalar(_INSERT_CURVE, {**curve, "is_primary": True})
+        connection.execute(_INSERT_BLOCK, [{"curve_id": curve_id, **block} for block in _blocks(bytes(curve["radii"]))])
 
 
 def _blocks(content: bytes) -> Iterator[dict[str, object]]:
@@ -341,7 +343,7 @@ def _blocks(content: bytes) -> Iterator[dict[str, object]]:
         }
 
 
-_NEW_IMAGE = sa.text(
+_INSERT_IMAGE = sa.text(
     "INSERT INTO image_result (run_id, image_index, radius, label, predicted, votes) "
     "VALUES (:run_id, :image_index, :radius, :label, :predicted, :votes)"
 )
@@ -351,32 +353,40 @@ def _copy_images() -> None:
     connection = op.get_bind()
     runs = connection.scalars(sa.text("SELECT id FROM old_certification_run ORDER BY id")).all()
     query = sa.text("SELECT * FROM old_image WHERE run_id = :run_id ORDER BY image_index")
-    # SQLite is asked by run many times.
+    # Without an index, SQLite would scan the whole table for every run.
     op.create_index("ix_old_image", "old_image", ["run_id", "image_index"])
     for run_id in runs:
         rows = connection.execute(query, {"run_id": run_id}).mappings()
         while batch := rows.fetchmany(_BATCH):
-            connection.execute(_NEW_IMAGE, [{**row, "votes": _reencoded(bytes(row["votes"]))} for row in batch])
+            connection.execute(_INSERT_IMAGE, [{**row, "votes": _reencode_votes(bytes(row["votes"]))} for row in batch])
 
 
-def _reencoded(content: bytes) -> bytes:
-    """Votes of format 1 in format 2."""
-    form, rows, classes = struct.unpack_from("<BBI", content)
-    if form != 1:
-        raise ValueError(f"votes of format {form} in a database of revision 0001")
-    voted_by_row = struct.unpack_from(f"<{rows}I", content, 6)
-    total, start, size = sum(voted_by_row), 6 + 4 * rows, 2 if classes <= 2**16 else 4
-    which = struct.unpack_from(f"<{total}{'H' if size == 2 else 'I'}", content, start)
-    counts = struct.unpack_from(f"<{total}I", content, start + size * total)
-    increments: list[dict[int, int]] = []
-    for voted in voted_by_row:
-        begin = sum(map(len, increments))
-        increments.append(dict(zip(which[begin : begin + voted], counts[begin : begin + voted], strict=True)))
-    voted_classes = sorted({name for row in increments for name in row})
-    steps = [b - a for a, b in zip([0, *voted_classes], voted_classes, strict=False)]
-    listed = [] if len(voted_classes) == classes else steps
-    numbers = [row.get(name, 0) for row in increments for name in voted_classes]
-    return b"".join(map(_leb128, [2, rows, classes, len(voted_classes), *listed, *numbers]))
+def _reencode_votes(content: bytes) -> bytes:
+    """Convert the votes of an image from format 1 to format 2.
+
+    Format 1 is, in little-endian integers without padding: the format (8 bits), the number of rows (8) and of classes
+    (32); for each row, its number of classes with votes (32); these classes, row after row (16 bits each, or 32 if
+    there are more than 2¹⁶ classes); their votes, row after row (32). `rsbench.votes_format` describes format 2.
+    """
+    version, rows, classes = struct.unpack_from("<BBI", content)
+    if version != 1:
+        raise ValueError(f"the votes of an image have format {version}, but revision 0001 has only format 1")
+    sizes = struct.unpack_from(f"<{rows}I", content, 6)
+    total, start = sum(sizes), 6 + 4 * rows
+    class_type, class_size = ("H", 2) if classes <= 2**16 else ("I", 4)
+    class_indices = struct.unpack_from(f"<{total}{class_type}", content, start)
+    counts = struct.unpack_from(f"<{total}I", content, start + class_size * total)
+    votes_by_row: list[dict[int, int]] = []
+    begin = 0
+    for size in sizes:
+        end = begin + size
+        votes_by_row.append(dict(zip(class_indices[begin:end], counts[begin:end], strict=True)))
+        begin = end
+    voted_classes = sorted({index for votes in votes_by_row for index in votes})
+    differences = [b - a for a, b in zip([0, *voted_classes], voted_classes, strict=False)]
+    listed_classes = [] if len(voted_classes) == classes else differences
+    all_votes = [votes.get(index, 0) for votes in votes_by_row for index in voted_classes]
+    return b"".join(map(_leb128, [2, rows, classes, len(voted_classes), *listed_classes, *all_votes]))
 
 
 def _leb128(number: int) -> bytes:
