@@ -1,1 +1,1 @@
-"""Data sets: images on their own grid, labels, a fingerprint over both, and the choice of a subset."""
+"""Datasets: images with labels and a fingerprint, and the choice of some of the images."""

@@ -112,7 +112,7 @@ def _correct_by_name(network: torch.nn.Module, dataset: ImageDataset) -> dict[st
 
 
 def _clearly_best(correct_by_name: Mapping[str, BoolArray], classes: int) -> str | None:
-    """The name of the normalisation that is better than guessing and than every other one, beyond chance."""
+    """The name of the best normalisation, if it is significantly better than guessing and than all others."""
     best, *others = sorted(correct_by_name, key=lambda name: -correct_by_name[name].sum())
     right, count = int(correct_by_name[best].sum()), len(correct_by_name[best])
     if right == 0 or bdtrc(right - 1, count, 1.0 / classes) > _SIGNIFICANCE:

@@ -1,1 +1,1 @@
-"""Base classifiers: architectures by name, and checkpoints with everything that is needed to use them."""
+"""Base classifiers: architectures, checkpoints, and the devices and arithmetic that they run in."""

@@ -1,4 +1,4 @@
-"""In which arithmetic a network computes. Shapes: B batch, C×H×W an image, K classes."""
+"""The arithmetic of a network: precision, memory format and compilation. Shapes: B batch, C×H×W an image, K classes."""
 
 import logging
 
@@ -12,7 +12,7 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Arithmetic(nn.Module):
-    """A network in the precision, memory format and compilation that a run specifies; the same weights."""
+    """A network that computes in the precision, memory format and compilation of a specification."""
 
     def __init__(self, network: nn.Module, spec: CertificationSpec) -> None:
         super().__init__()
@@ -21,15 +21,15 @@ class Arithmetic(nn.Module):
         network = network.to(memory_format=self._format)
         self._tf32 = spec.precision == "tf32"
         self._compiled = spec.torch_compile
-        # Without a GPU it warns that it found none.
+        # It warns if there is no GPU.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         self._network = torch.compile(network, dynamic=False) if self._compiled else network
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Logits, B×K. Raises UsageError when torch.compile does not work here."""
+        """Return logits, B×K. Raises UsageError when torch.compile does not work on this machine."""
         x_BCHW = x_BCHW.contiguous(memory_format=self._format)
         if x_BCHW.is_cuda:
-            # A setting of the process, in which another network may have another.
+            # This is a setting of the process, which another network may have changed.
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self._tf32
         try:
             with torch.autocast(x_BCHW.device.type, dtype=self._dtype, enabled=self._dtype is not None):
@@ -37,5 +37,7 @@ class Arithmetic(nn.Module):
         except RuntimeError as error:
             if not self._compiled or isinstance(error, torch.OutOfMemoryError):
                 raise
-            raise UsageError(f"torch.compile does not work here ({first_line(error)}): leave out --compile") from error
+            raise UsageError(
+                f"torch.compile does not work on this machine ({first_line(error)}): leave out --compile"
+            ) from error
         return logits_BK

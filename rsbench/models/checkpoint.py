@@ -99,7 +99,7 @@ class Checkpoint:
 
 
 def safetensors_header(content: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file (an 8-byte length, then as many bytes of JSON); empty for any other file."""
+    """The metadata of a safetensors file, which begins with an 8-byte length and as much JSON; else empty."""
     length = int.from_bytes(content[:8], "little")
     try:
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})

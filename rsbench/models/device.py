@@ -1,4 +1,4 @@
-"""Where networks run, and the settings that make a device repeat itself."""
+"""Devices, and the settings with which a device gives the same bits every time."""
 
 import ctypes
 import os
@@ -15,22 +15,23 @@ from rsbench.specs import Device
 if TYPE_CHECKING:
     import torch
 
-# Of glibc's malloc.h; the threshold is the largest that it takes.
+# Constants of glibc's malloc.h, and the largest threshold that it accepts.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20
 
 
 def prepare_device(name: str) -> "torch.device":
-    """The device `cpu` or `cuda`, set to give the same bits for the same batch: one thread, no TF32, no autotuning.
+    """Configure a device to give the same bits for the same batch, and return it.
 
-    Raises UsageError when there is no such device.
+    It uses one thread, no TF32 and no autotuning. name: `cpu` or `cuda`.
+    Raises UsageError when this machine has no such device.
     """
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: no CUDA device is usable on this machine: choose cpu, or run rsbench doctor")
     _keep_memory()
-    # More threads split sums differently. Workers are processes, so one thread each keeps all cores busy.
+    # The result of a sum depends on the number of threads. Workers are processes, so all cores are used anyway.
     torch.set_num_threads(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -56,10 +57,10 @@ def settings_restored() -> Iterator[None]:
 
 @cache
 def _keep_memory() -> None:
-    """Let the C library keep what each batch frees, where it is glibc.
+    """Make glibc keep the memory that a batch frees, for the next batch.
 
-    Else it gives the memory back and asks for it anew, page by page, which costs a small convolutional network half of
-    its time on a CPU.
+    By default it returns the memory to the system and requests it again page by page, which takes half of the time of
+    a small convolutional network on a CPU.
     """
     if sys.platform != "linux":
         return

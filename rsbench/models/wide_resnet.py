@@ -2,21 +2,21 @@
 
 from torch import Tensor, nn
 
-# Channels of the first convolution, and of the three groups before they are widened (their table 1).
+# Channels of the first convolution, and of the three groups before they are widened (table 1 of the paper).
 _STEM = 16
 _GROUPS = (16, 32, 64)
-# Convolutions that are no block's: the first one, and the three shortcuts.
+# Convolutions outside the blocks: the first one, and those of the three shortcuts.
 _LAYERS_OUTSIDE = 4
 
 
 class WideResNet(nn.Module):
-    """WRN-depth-width: three groups of pre-activation blocks B(3,3) without dropout, on images of any size.
+    """WRN-depth-width: three groups of pre-activation blocks B(3,3) without dropout, for images of any size.
 
-    Parameters have the names that the PyTorch implementations in use give them, so that their state dicts fit.
+    Parameters have the names of the common PyTorch implementations, so their state dicts can be loaded.
     """
 
     def __init__(self, depth: int, width: int, classes: int, channels: int) -> None:
-        """Raises ValueError unless `depth` is 6·N + 4."""
+        """Build the untrained network. Raises ValueError unless `depth` is 6·N + 4."""
         super().__init__()
         blocks, rest = divmod(depth - _LAYERS_OUTSIDE, 2 * len(_GROUPS))
         if blocks < 1 or rest:
@@ -30,7 +30,7 @@ class WideResNet(nn.Module):
         self.fc = nn.Linear(third, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                # He et al. 2015, which the paper trains from.
+                # The initialisation of He et al. 2015, as in the paper.
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class WideResNet(nn.Module):
 
 
 class _Group(nn.Module):
-    """Blocks of equal width, of which the first changes channels and size."""
+    """Blocks of equal width. The first one changes the number of channels and the size."""
 
     def __init__(self, blocks: int, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class _Group(nn.Module):
 
 
 class _Block(nn.Module):
-    """Twice normalise, rectify, convolve; added to the block's input."""
+    """Normalise, rectify and convolve, twice; the result is added to the input of the block."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class _Block(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         active_BCHW = self.bn1(x_BCHW).relu()
-        # A shortcut that convolves takes the activated input, one that does not takes the input itself.
+        # A convolutional shortcut takes the activated input, an identity shortcut the input itself.
         kept_BCHW = x_BCHW if self.convShortcut is None else self.convShortcut(active_BCHW)
         added_BCHW: Tensor = self.conv2(self.bn2(self.conv1(active_BCHW)).relu())
         return kept_BCHW + added_BCHW

@@ -1,4 +1,4 @@
-"""`rsbench radius`: a calculator that tells the truth about its answer."""
+"""`rsbench radius`: golden radii, the radii of runs, assumptions, and options that are refused."""
 
 import json
 import subprocess
@@ -30,14 +30,14 @@ NAMES = {
 }
 
 
-def answer(arguments: str, capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def calculated(arguments: str, capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """The JSON that a calculation prints."""
     assert run(["radius", *arguments.split(), "--json"]) == 0
-    told = capfd.readouterr()
-    assert told.err == ""
-    found: dict[str, Any] = json.loads(told.out)
-    assert found["schema"] == 1
-    return found
+    captured = capfd.readouterr()
+    assert captured.err == ""
+    result: dict[str, Any] = json.loads(captured.out)
+    assert result["schema"] == 1
+    return result
 
 
 def caps(x: list[str]) -> str:
@@ -55,45 +55,47 @@ def arguments_of(entry: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def assert_golden(found: float | str | None, golden: str | None) -> None:
+def assert_golden(radius: float | str | None, golden: str | None) -> None:
     if golden in (None, "inf"):
-        assert found == golden
+        assert radius == golden
     else:
-        assert isinstance(found, float)
-        # Met to 10⁻¹², and never exceeded.
-        assert 0 <= Fraction(golden) - Fraction(found) <= Fraction(golden) / 10**12
+        assert isinstance(radius, float)
+        # Reached to within 10⁻¹², and never exceeded.
+        assert 0 <= Fraction(golden) - Fraction(radius) <= Fraction(golden) / 10**12
 
 
 @pytest.mark.parametrize(
     "entry", [e for e in GOLDEN if e["fn"] in NAMES and e["value"] != "undefined(2*lambda<=1)"], ids=lambda e: e["id"]
 )
 def test_probabilities_give_the_golden_radius(entry: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
-    found = answer(arguments_of(entry), capfd)
-    assert_golden(found["radius"], entry["value"])
-    assert found["bounds"]["procedure"] == "given"
-    # The runner-up's bound is clamped to what the class leaves over.
-    assert found["bounds"]["pb"] <= 1 - found["bounds"]["pa"] + 2**-52
+    result = calculated(arguments_of(entry), capfd)
+    assert_golden(result["radius"], entry["value"])
+    assert result["bounds"]["procedure"] == "given"
+    # The bound of the runner-up is at most 1 − pA.
+    assert result["bounds"]["pb"] <= 1 - result["bounds"]["pa"] + 2**-52
 
 
 @pytest.mark.parametrize("entry", [e for e in GOLDEN if e["fn"] == "cohen_certify_counts"], ids=lambda e: e["id"])
 def test_votes_give_the_golden_radius(entry: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
     given = entry["inputs"]
     votes = f"{given['k']},{given['n'] - given['k']}"
-    found = answer(f"cohen --votes {votes} --alpha {given['alpha']} --sigma {given['sigma']}", capfd)
-    assert_golden(found["radius"], entry["value"])
-    assert found["n"] == given["n"]
-    assert found["failure_probability"] == float(given["alpha"])
+    result = calculated(f"cohen --votes {votes} --alpha {given['alpha']} --sigma {given['sigma']}", capfd)
+    assert_golden(result["radius"], entry["value"])
+    assert result["n"] == given["n"]
+    assert result["failure_probability"] == float(given["alpha"])
 
 
 @pytest.mark.parametrize("entry", [e for e in GOLDEN if e["fn"] == "dssn"], ids=lambda e: e["id"])
-def test_every_base_gives_the_golden_steps(entry: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_votes_of_all_splits_give_the_golden_steps(
+    entry: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
     votes = ",".join(map(str, entry["inputs"]["votes"]))
-    found = answer(f"dssn --votes {votes} --q {entry['inputs']['q']}", capfd)
-    assert found["predicted"] == int(entry["value"]["cls"])
-    assert found["steps"] == int(entry["value"]["k"])
+    result = calculated(f"dssn --votes {votes} --q {entry['inputs']['q']}", capfd)
+    assert result["predicted"] == int(entry["value"]["cls"])
+    assert result["steps"] == int(entry["value"]["k"])
     exact = Fraction(entry["value"]["rho"])
-    assert 0 <= exact - Fraction(found["radius"]) <= exact * Fraction(1, 2**52)
-    assert (found["ball"], found["bounds"]) == ("closed", None)
+    assert 0 <= exact - Fraction(result["radius"]) <= exact * Fraction(1, 2**52)
+    assert (result["ball"], result["bounds"]) == ("closed", None)
 
 
 @pytest.mark.parametrize("name", [name for name in CERTIFICATES if name != "dssn"])
@@ -110,40 +112,40 @@ def test_votes_give_the_radius_that_a_run_stores_bit_by_bit(
         failure_probability=0.001, procedure=procedure, images=facts,
     )  # fmt: skip
     extra = {"box": "--dim 3", "box-image": "--caps 0.75,0.5,1"}.get(name, "")
-    found = answer(
+    result = calculated(
         f"{name} --votes 20,930,50 --selected 1 --alpha 0.001 --sigma 0.7 --bounds {procedure} {extra}", capfd
     )
-    assert found["radius"] == verdicts.radius_N[0]
-    assert found["predicted"] == 1
-    assert found["bounds"]["procedure"] == procedure
-    assert found["assumed"] == []
+    assert result["radius"] == verdicts.radius_N[0]
+    assert result["predicted"] == 1
+    assert result["bounds"]["procedure"] == procedure
+    assert result["assumed"] == []
 
 
 def test_the_class_is_the_selected_one(capfd: pytest.CaptureFixture[str]) -> None:
-    # Class 0 has the votes, class 2 was selected: to abstain is the one honest answer.
-    found = answer("lee --votes 950,30,20 --selected 2 --alpha 0.001 --sigma 1", capfd)
-    assert (found["radius"], found["predicted"], found["selected"]) == (None, None, 2)
+    # Class 0 has the votes, but class 2 was selected, and its votes certify nothing.
+    result = calculated("lee --votes 950,30,20 --selected 2 --alpha 0.001 --sigma 1", capfd)
+    assert (result["radius"], result["predicted"], result["selected"]) == (None, None, 2)
 
 
-def test_without_a_selected_class_the_answer_says_what_it_takes_for_granted(capfd: pytest.CaptureFixture[str]) -> None:
-    found = answer("lee --votes 950,30,20 --alpha 0.001 --sigma 1", capfd)
-    assert found["predicted"] == 0
-    assert found["assumed"] == [
+def test_without_a_selected_class_the_result_states_its_assumption(capfd: pytest.CaptureFixture[str]) -> None:
+    result = calculated("lee --votes 950,30,20 --alpha 0.001 --sigma 1", capfd)
+    assert result["predicted"] == 0
+    assert result["assumed"] == [
         "other votes than these selected class 0; if these votes did, this is a certificate at twice this alpha"
     ]
 
 
-def test_the_measure_settles_what_the_radius_speaks_of(capfd: pytest.CaptureFixture[str]) -> None:
-    question = "lee --pa 0.9 --half-width 1"
-    assert answer(question, capfd)["threat_model"] == "all of R^d for uniform; the box [0,1]^d for splitting"
-    assert answer(f"{question} --measure splitting", capfd)["threat_model"] == "the box [0,1]^d"
-    assert answer(f"{question} --measure uniform", capfd)["threat_model"] == "all of R^d"
+def test_the_measure_determines_the_threat_model(capfd: pytest.CaptureFixture[str]) -> None:
+    command = "lee --pa 0.9 --half-width 1"
+    assert calculated(command, capfd)["threat_model"] == "all of R^d for uniform; the box [0,1]^d for splitting"
+    assert calculated(f"{command} --measure splitting", capfd)["threat_model"] == "the box [0,1]^d"
+    assert calculated(f"{command} --measure uniform", capfd)["threat_model"] == "all of R^d"
 
 
 def test_an_l2_radius_with_the_dimension_gives_the_l_infinity_radius(capfd: pytest.CaptureFixture[str]) -> None:
-    found = answer("cohen --pa 0.9 --sigma 1 --dim 4", capfd)
-    assert found["linf_radius"] <= found["radius"] / 2
-    assert found["linf_radius"] == pytest.approx(found["radius"] / 2, rel=1e-14)
+    result = calculated("cohen --pa 0.9 --sigma 1 --dim 4", capfd)
+    assert result["linf_radius"] <= result["radius"] / 2
+    assert result["linf_radius"] == pytest.approx(result["radius"] / 2, rel=1e-14)
 
 
 def test_a_picture_and_an_array_give_the_caps_of_their_pixels(
@@ -154,15 +156,15 @@ def test_a_picture_and_an_array_give_the_caps_of_their_pixels(
     np.save(tmp_path / "bytes.npy", pixels_HW)
     np.save(tmp_path / "floats.npy", pixels_HW / 255)
     np.save(tmp_path / "fifths.npy", np.array([[0, 1], [5, 4]]))
-    question = "box-image --pa 0.97 --half-width 1"
-    expected = answer(f"{question} --caps 1,4/5,1,4/5", capfd)["radius"]
+    command = "box-image --pa 0.97 --half-width 1"
+    expected = calculated(f"{command} --caps 1,4/5,1,4/5", capfd)["radius"]
     for file in ("grey.png", "bytes.npy", "floats.npy"):
-        assert answer(f"{question} --image {tmp_path / file}", capfd)["radius"] == expected
-    assert answer(f"{question} --image {tmp_path / 'fifths.npy'} --q 5", capfd)["radius"] == expected
+        assert calculated(f"{command} --image {tmp_path / file}", capfd)["radius"] == expected
+    assert calculated(f"{command} --image {tmp_path / 'fifths.npy'} --q 5", capfd)["radius"] == expected
 
 
-def test_the_list_names_every_certificate_with_what_makes_it_true(capfd: pytest.CaptureFixture[str]) -> None:
-    listed = {line["name"]: line for line in answer("--list", capfd)["certificates"]}
+def test_the_list_states_the_conditions_of_every_certificate(capfd: pytest.CaptureFixture[str]) -> None:
+    listed = {line["name"]: line for line in calculated("--list", capfd)["certificates"]}
     assert set(listed) == set(CERTIFICATES)
     assert listed["box"]["threat_models"] == {"uniform": "the box [0,1]^d", "splitting": "the box [0,1]^d"}
     assert run(["radius", "--list"]) == 0
@@ -172,7 +174,7 @@ def test_the_list_names_every_certificate_with_what_makes_it_true(capfd: pytest.
             assert text in printed
 
 
-def test_text_for_people(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_text_for_people(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["radius", "box", "--votes", "950,30,20", "--alpha", "0.001", "--sigma", "1"]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert lines[0] == "radius              1.664120235 for class 0"

@@ -1,4 +1,4 @@
-"""The caps of one image from a file."""
+"""The caps of the pixels of an image file."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_a_colour_picture_has_a_cap_for_every_channel(tmp_path: Path) -> None:
     np.testing.assert_allclose(caps_of_file(tmp_path / "colour.png"), expected, rtol=2.0**-52)
 
 
-def test_floats_are_taken_as_they_are_and_whole_numbers_as_grid_steps(tmp_path: Path) -> None:
+def test_a_float_is_a_pixel_and_an_integer_a_step_of_the_grid(tmp_path: Path) -> None:
     np.save(tmp_path / "floats.npy", np.array([0.25, 0.5, 1.0], dtype=np.float32))
     np.save(tmp_path / "steps.npy", np.array([1, 2, 4]))
     assert caps_of_file(tmp_path / "floats.npy").tolist() == [0.75, 0.5, 1.0]
@@ -45,13 +45,13 @@ def test_photographs_have_caps_from_a_half_to_one(photographs: Path) -> None:
         (np.array(["a"]), "array of numbers"),
     ],
 )
-def test_values_that_are_no_pixels_are_refused(content: np.ndarray, complaint: str, tmp_path: Path) -> None:
+def test_values_out_of_range_are_refused(content: np.ndarray, complaint: str, tmp_path: Path) -> None:
     np.save(tmp_path / "bad.npy", content)
     with pytest.raises(DataError, match=complaint):
         caps_of_file(tmp_path / "bad.npy")
 
 
-def test_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
+def test_files_that_hold_no_image_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "text.npy").write_text("no array")
     Image.new("RGBA", (2, 2)).save(tmp_path / "transparent.png")

@@ -1,4 +1,4 @@
-"""ImageNet's validation photographs: a tree of small synthetic ones everywhere, and real ones where they lie."""
+"""The validation photographs of ImageNet: a tree of small synthetic ones, and real ones on machines that have them."""
 
 import shutil
 from io import BytesIO
@@ -27,7 +27,7 @@ def picture(seed: int, size: tuple[int, int], kind: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A thousand classes of one photograph, but two in the first and three in the last."""
+    """A thousand classes with one photograph each, except two in the first and three in the last."""
     root = tmp_path_factory.mktemp("imagenet")
     small = picture(0, (8, 6), "PNG")
     for rank in range(1000):
@@ -44,7 +44,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(tree: Path, tmp_path: Path) -> Path:
-    """The tree as links, to be damaged."""
+    """A copy of the tree, made of links, for a test to damage."""
     shutil.copytree(tree, tmp_path / "copy", copy_function=lambda a, b: Path(b).hardlink_to(a))
     return tmp_path / "copy"
 
@@ -64,14 +64,14 @@ def test_labels_are_the_rank_of_the_folder(synthetic: ImageNet) -> None:
     np.testing.assert_array_equal(np.unique(synthetic.labels_N), np.arange(1000))
 
 
-def test_photographs_come_in_the_shape_of_the_network(synthetic: ImageNet) -> None:
+def test_photographs_have_the_shape_that_the_network_takes(synthetic: ImageNet) -> None:
     pixels_NCHW = synthetic.pixels([1002, 1, 0])
     assert pixels_NCHW.shape == (3, 3, 224, 224)
     assert pixels_NCHW.dtype == np.uint8
     np.testing.assert_array_equal(pixels_NCHW[1], synthetic.pixels([1])[0])
 
 
-def test_preprocessing_is_torchvisions(tree: Path, synthetic: ImageNet) -> None:
+def test_preprocessing_is_that_of_torchvision(tree: Path, synthetic: ImageNet) -> None:
     usual = Compose([Resize(256), CenterCrop(224)])
     for index, name in ((1, f"{FIRST}/b.JPEG"), (1001, f"{LAST}/b.jpg"), (1002, f"{LAST}/c.Png")):
         with Image.open(tree / "val" / name) as photograph:
@@ -116,7 +116,7 @@ def test_an_incomplete_tree_is_refused(copy: Path) -> None:
         ImageNet(copy)
 
 
-def test_a_folder_too_many_is_refused(copy: Path) -> None:
+def test_an_additional_folder_is_refused(copy: Path) -> None:
     (copy / "val" / "extra").mkdir()
     with pytest.raises(DataError, match="1001 class folders"):
         ImageNet(copy)

@@ -18,7 +18,7 @@ def digits() -> ArrayDataset:
     return load_digits()
 
 
-def test_what_it_is(digits: ArrayDataset) -> None:
+def test_name_shape_classes_and_size(digits: ArrayDataset) -> None:
     assert digits.info.name == "digits"
     assert digits.info.shape == (1, 8, 8)
     assert digits.info.classes == 10
@@ -31,7 +31,7 @@ def test_the_fingerprint_never_changes(digits: ArrayDataset) -> None:
     assert load_dataset("digits", None).info == digits.info
 
 
-def test_the_split_is_disjoint_and_whole(digits: ArrayDataset) -> None:
+def test_the_split_is_disjoint_and_has_every_image(digits: ArrayDataset) -> None:
     training = digits.training_set()
     assert training is not None
     pixels_NCHW, labels_N = training
@@ -58,7 +58,7 @@ def test_pixels_reach_the_whole_grid(digits: ArrayDataset) -> None:
     assert (unit_NCHW.min().item(), unit_NCHW.max().item()) == (0.0, 1.0)
 
 
-def test_images_come_in_the_order_asked_for(digits: ArrayDataset) -> None:
+def test_images_are_returned_in_the_order_of_the_indices(digits: ArrayDataset) -> None:
     some = digits.pixels([7, 2, 7])
     np.testing.assert_array_equal(some[0], digits.pixels([7])[0])
     np.testing.assert_array_equal(some[1], digits.pixels([2])[0])
@@ -76,7 +76,7 @@ def test_normalisation_is_that_of_the_training_images(digits: ArrayDataset) -> N
     assert digits.published_normalisation == digits.normalisation
 
 
-def test_a_fingerprint_tells_grid_classes_type_shape_and_content_apart() -> None:
+def test_a_fingerprint_depends_on_grid_classes_type_shape_and_content() -> None:
     image = np.arange(8, dtype=np.uint8)
     prints = {
         fingerprint_arrays(255, 10, image),
@@ -113,7 +113,7 @@ def idx(*shape: int, value: int = 0) -> bytes:
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
-    """The raw folder of a dataset of the right form: black images, labels 0 in training and 9 in testing."""
+    """A folder with files of the right format: black images, with label 0 in training and 9 in testing."""
     folder = tmp_path / "FashionMNIST" / "raw"
     folder.mkdir(parents=True)
     for part, count, label in (("t10k", 10_000, 9), ("train", 60_000, 0)):
@@ -138,7 +138,7 @@ def test_packed_and_unpacked_files_are_read(raw: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", FASHION_MNIST_FILES)
-def test_a_half_empty_folder_is_refused(raw: Path, tmp_path: Path, missing: str) -> None:
+def test_a_folder_without_one_of_the_files_is_refused(raw: Path, tmp_path: Path, missing: str) -> None:
     remove(raw, missing)
     with pytest.raises(DataError, match=f"does not hold the four files .*{missing}"):
         load_fashion_mnist(tmp_path)
@@ -163,13 +163,13 @@ def test_damaged_packed_files_are_refused(raw: Path, tmp_path: Path, kept: int) 
         load_fashion_mnist(tmp_path)
 
 
-def test_a_missing_folder_is_refused_with_the_way_to_get_it(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused_with_a_command_that_downloads_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--data-root.*download=True"):
         load_dataset("fashion-mnist", tmp_path)
 
 
 @pytest.fixture(scope="module")
-def photographs(shared_data: Path) -> ImageDataset:
+def real_fashion_mnist(shared_data: Path) -> ImageDataset:
     """The real dataset."""
     source = shared_data / "FashionMNIST" / "raw"
     if not all((source / f"{name}.gz").is_file() for name in FASHION_MNIST_FILES):
@@ -177,20 +177,20 @@ def photographs(shared_data: Path) -> ImageDataset:
     return load_dataset("fashion-mnist", shared_data)
 
 
-def test_the_real_photographs(photographs: ImageDataset) -> None:
-    assert photographs.info.images == 10_000
-    assert photographs.info.q == 255
-    assert photographs.info.shape == (1, 28, 28)
-    np.testing.assert_array_equal(np.bincount(photographs.labels_N), [1000] * 10)
+def test_the_real_images(real_fashion_mnist: ImageDataset) -> None:
+    assert real_fashion_mnist.info.images == 10_000
+    assert real_fashion_mnist.info.q == 255
+    assert real_fashion_mnist.info.shape == (1, 28, 28)
+    np.testing.assert_array_equal(np.bincount(real_fashion_mnist.labels_N), [1000] * 10)
     # The first test image is an ankle boot.
-    assert photographs.labels_N[0] == 9
-    training = photographs.training_set()
+    assert real_fashion_mnist.labels_N[0] == 9
+    training = real_fashion_mnist.training_set()
     assert training is not None
     pixels_NCHW, labels_N = training
     assert pixels_NCHW.shape == (60_000, 1, 28, 28)
     np.testing.assert_array_equal(np.bincount(labels_N), [6000] * 10)
     # The mean and standard deviation that are usually quoted.
-    (mean,), (std,) = photographs.normalisation
+    (mean,), (std,) = real_fashion_mnist.normalisation
     assert (mean, std) == pytest.approx((0.2860, 0.3530), abs=5e-4)
-    assert photographs.published_normalisation == photographs.normalisation
-    assert photographs.info.fingerprint == "65de5e9334b7920a7df5c746e32c054d67a4934bd1db1112a7c50145ef2fe9cd"
+    assert real_fashion_mnist.published_normalisation == real_fashion_mnist.normalisation
+    assert real_fashion_mnist.info.fingerprint == "65de5e9334b7920a7df5c746e32c054d67a4934bd1db1112a7c50145ef2fe9cd"

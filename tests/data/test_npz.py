@@ -1,4 +1,4 @@
-"""Your own images in an .npz file."""
+"""Datasets in .npz files: what is read, and what is refused."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ MEAN, STD = np.array([0.5, 0.25, 0.125]), np.array([0.25, 0.5, 1.0])
 
 
 def write(folder: Path, **changes: npt.NDArray[Any] | int | float | None) -> Path:
-    """A file with test images and labels, and whatever `changes` adds, replaces or (None) leaves out."""
+    """Write a file with test images and labels; `changes` adds arrays, replaces them, or (None) leaves them out."""
     arrays: dict[str, Any] = {"test_images": IMAGES, "test_labels": LABELS, **changes}
     file = folder / "mine.npz"
     np.savez(file, **{name: value for name, value in arrays.items() if value is not None})
@@ -40,7 +40,7 @@ def test_eight_bit_images(tmp_path: Path) -> None:
     assert data.labels_N.dtype == np.int64
 
 
-def test_a_grid_of_its_own(tmp_path: Path) -> None:
+def test_eight_bit_images_on_another_grid(tmp_path: Path) -> None:
     assert load(tmp_path, q=16).info.q == 16
     assert load(tmp_path, q=16).info.fingerprint != load(tmp_path).info.fingerprint
 
@@ -65,20 +65,20 @@ def test_the_normalisation_of_other_networks_is_what_the_file_declares(tmp_path:
     silent, declared = load(tmp_path), load(tmp_path, mean=MEAN, std=STD.reshape(3, 1, 1))
     assert silent.published_normalisation is None
     assert declared.published_normalisation == ((0.5, 0.25, 0.125), (0.25, 0.5, 1.0))
-    # It is no property of the images, and networks that are trained here do not use it.
+    # It is not a property of the images, and networks that rsbench trains do not use it.
     assert declared.info == silent.info
     assert declared.normalisation == silent.normalisation
 
 
-def test_more_classes_than_labels(tmp_path: Path) -> None:
+def test_the_number_of_classes_can_exceed_the_labels(tmp_path: Path) -> None:
     assert load(tmp_path, classes=10).info.classes == 10
 
 
-def test_labels_of_one_class_leave_room_for_a_second(tmp_path: Path) -> None:
+def test_there_are_at_least_two_classes(tmp_path: Path) -> None:
     assert load(tmp_path, test_labels=np.zeros(4, dtype=np.int64)).info.classes == 2
 
 
-def test_by_its_path(tmp_path: Path) -> None:
+def test_a_dataset_is_loaded_by_its_path(tmp_path: Path) -> None:
     assert load_dataset(str(write(tmp_path)), None).info.name == "mine.npz"
 
 
@@ -183,12 +183,14 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
         ({"mean": MEAN, "std": np.array([0.25, 0.0, 0.25])}, "std must be positive, got 0"),
     ],
 )
-def test_what_is_no_data_set_is_refused(tmp_path: Path, changes: dict[str, Any], complaint: str) -> None:
+def test_arrays_of_another_form_are_refused(tmp_path: Path, changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
         load(tmp_path, **changes)
 
 
-def test_what_no_float32_holds_is_one_line(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+def test_a_value_too_large_for_float32_is_refused_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     with pytest.raises(DataError):
         load(tmp_path, test_images=IMAGES * 1e300)
     assert not recwarn.list

@@ -1,4 +1,4 @@
-"""Which images are certified."""
+"""The choice of images, and its canonical text."""
 
 from pathlib import Path
 
@@ -21,11 +21,11 @@ from rsbench.errors import UsageError
         ("every:99", 10, (0,)),
     ],
 )
-def test_forms(text: str, images: int, chosen: tuple[int, ...]) -> None:
+def test_every_form_chooses_its_images(text: str, images: int, chosen: tuple[int, ...]) -> None:
     assert choose_images(text, images) == chosen
 
 
-def test_index_file(tmp_path: Path) -> None:
+def test_an_index_file_chooses_its_images(tmp_path: Path) -> None:
     file = tmp_path / "indices.txt"
     file.write_text("7\n0\n\n3\n")
     assert choose_images(str(file), 8) == (0, 3, 7)
@@ -48,7 +48,7 @@ def test_index_file(tmp_path: Path) -> None:
         ("nowhere.txt", "no such form and no such file"),
     ],
 )
-def test_forms_that_are_none_are_refused(text: str, complaint: str) -> None:
+def test_unknown_forms_are_refused(text: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         choose_images(text, 10)
 
@@ -65,7 +65,7 @@ def test_forms_that_are_none_are_refused(text: str, complaint: str) -> None:
         ("3\n1\n3\n", "twice"),
     ],
 )
-def test_index_files_that_are_none_are_refused(tmp_path: Path, content: str, complaint: str) -> None:
+def test_invalid_index_files_are_refused(tmp_path: Path, content: str, complaint: str) -> None:
     file = tmp_path / "indices.txt"
     file.write_text(content)
     with pytest.raises(UsageError, match=complaint):
@@ -79,19 +79,19 @@ def test_canonical_text_round_trips(chosen: set[int]) -> None:
 
 
 @given(st.integers(0, 1000), st.integers(1, 50), st.integers(1, 40))
-def test_progressions_are_short(start: int, step: int, count: int) -> None:
+def test_the_text_of_a_progression_is_short(start: int, step: int, count: int) -> None:
     indices = tuple(range(start, start + step * count, step))
     assert tuple(indices_of(canonical(indices))) == indices
     assert canonical(indices).count(":") == 2
 
 
-def test_two_ways_to_say_the_same_have_one_text(tmp_path: Path) -> None:
+def test_equal_choices_have_the_same_text(tmp_path: Path) -> None:
     file = tmp_path / "indices.txt"
     file.write_text("0 4 8")
     assert canonical(choose_images("every:4", 9)) == canonical(choose_images(str(file), 9)) == "0:9:4"
 
 
-def test_known_texts() -> None:
+def test_the_text_of_some_choices() -> None:
     assert canonical((5,)) == "5:6:1"
     assert canonical((0, 1, 2)) == "0:3:1"
     assert canonical((0, 1, 5)) == "0,1,5"

@@ -1,4 +1,4 @@
-"""The normalisation of external checkpoints: it must be said, and the error without it helps to find it."""
+"""The normalisation of external checkpoints must be given; without it, an error shows which one fits."""
 
 import json
 from pathlib import Path
@@ -135,14 +135,14 @@ def test_a_registered_file_needs_no_description_again(
     with store_with(home, dataset, earlier) as store:
         [record] = store.checkpoints()
         assert record.sha256 == earlier.sha256
-    # The copy of the checkpoint in this folder is not what is found.
+    # The bytes of the file identify it, wherever it is.
     assert load_file(file, dataset, CheckpointDescription(), [record]).sha256 == earlier.sha256
     assert run(command.split()) == 0
     assert run(f"certify --dataset {greys} --checkpoint {file} --n0 10 --n 100 --workers 0".split()) == 0
     with Store.open_existing(str(home / "results.db")) as store:
         [sealed] = store.sealed_runs()
         assert sealed.checkpoint_sha256 == earlier.sha256
-    # Once it is registered with another normalisation too, it must be said which one is meant.
+    # Once it is registered with another normalisation too, the command must choose.
     assert run(f"{command} --normalisation dataset".split()) == 0
     capfd.readouterr()
     line = refused(command, capfd)

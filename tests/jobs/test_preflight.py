@@ -1,4 +1,4 @@
-"""The look at a base classifier before it is certified."""
+"""The quick check of a base classifier before it is certified."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_one_image_decides_nothing(trained: dict[str, Checkpoint], digits: Image
 
 
 def test_wrong_normalisation_is_refused(trained: dict[str, Checkpoint], digits: ImageDataset) -> None:
-    """Pixels that are taken for 0..255 where the network learned on [0, 1]."""
+    """The normalisation of pixels in 0..255 for a network that was trained on [0,1]."""
     checkpoint = trained["ssn"]
     header = checkpoint.header.model_copy(update={"mean": (300.0,), "std": (1.0,)})
     wrong = Checkpoint(checkpoint.content, header)

@@ -1,4 +1,4 @@
-"""A network in another arithmetic: the same classifier to the precision that was asked for. Shapes as in the code."""
+"""A network in another arithmetic gives the same logits up to its precision."""
 
 from typing import Any
 
@@ -27,33 +27,33 @@ def x_BCHW() -> Tensor:
     return torch.from_numpy(np.random.default_rng(0).random((64, 1, 8, 8), dtype=np.float32))
 
 
-# Relative error of a sum of products in each: a unit roundoff of 2⁻²⁴, 2⁻⁹ and 2⁻¹² times what six layers make of it.
+# Bounds on the relative error: the unit roundoff (2⁻²⁴, 2⁻⁹ and 2⁻¹²), amplified by six layers.
 @pytest.mark.parametrize(
     ("changes", "error"),
     [({"channels_last": True}, 1e-5), ({"precision": "bf16"}, 0.1), ({"precision": "fp16"}, 0.0125)],
 )
-def test_logits_are_those_of_fp32_to_its_precision(x_BCHW: Tensor, changes: dict[str, Any], error: float) -> None:
-    exact, found = logits(x_BCHW), logits(x_BCHW, **changes)
-    assert found.shape == exact.shape
-    torch.testing.assert_close(found.float(), exact, rtol=0, atol=error * exact.abs().max().item())
-    assert torch.equal(found, logits(x_BCHW, **changes))
+def test_logits_are_those_of_fp32_up_to_the_precision(x_BCHW: Tensor, changes: dict[str, Any], error: float) -> None:
+    exact, rounded = logits(x_BCHW), logits(x_BCHW, **changes)
+    assert rounded.shape == exact.shape
+    torch.testing.assert_close(rounded.float(), exact, rtol=0, atol=error * exact.abs().max().item())
+    assert torch.equal(rounded, logits(x_BCHW, **changes))
     # Only fp32 keeps all bits.
-    assert ("precision" in changes) == (found.dtype != torch.float32)
+    assert ("precision" in changes) == (rounded.dtype != torch.float32)
 
 
 @pytest.mark.slow
-def test_a_compiled_network_gives_the_same_logits_again_and_again(x_BCHW: Tensor) -> None:
-    exact, found = logits(x_BCHW), logits(x_BCHW, torch_compile=True)
-    torch.testing.assert_close(found, exact, rtol=0, atol=1e-5 * exact.abs().max().item())
-    assert torch.equal(found, logits(x_BCHW, torch_compile=True))
+def test_a_compiled_network_gives_the_same_logits_every_time(x_BCHW: Tensor) -> None:
+    exact, rounded = logits(x_BCHW), logits(x_BCHW, torch_compile=True)
+    torch.testing.assert_close(rounded, exact, rtol=0, atol=1e-5 * exact.abs().max().item())
+    assert torch.equal(rounded, logits(x_BCHW, torch_compile=True))
 
 
-def test_a_compiler_that_is_not_there_is_one_line(x_BCHW: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_compiler_is_reported_in_one_line(x_BCHW: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(network: torch.nn.Module, **_: object) -> torch.nn.Module:
         return _Broken()
 
     monkeypatch.setattr(torch, "compile", broken)
-    with pytest.raises(UsageError, match=r"does not work here \(no C\+\+ compiler\): leave out --compile"):
+    with pytest.raises(UsageError, match=r"does not work on this machine \(no C\+\+ compiler\): leave out --compile"):
         logits(x_BCHW, torch_compile=True)
 
 

@@ -1,4 +1,4 @@
-"""Our own checkpoints: safetensors with a header."""
+"""Checkpoints in the format of rsbench: safetensors with a header."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def with_metadata(metadata: object) -> bytes:
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "cnn"])
-def test_round_trip(architecture: str) -> None:
+def test_a_packed_checkpoint_gives_the_same_network(architecture: str) -> None:
     # A convolutional network halves its images twice: they need four pixels a side.
     shape = (1, 3, 3) if architecture == "mlp" else (1, 4, 4)
     head = header(architecture, shape=shape, seed=3, training_fingerprint="cd" * 32)
@@ -69,18 +69,18 @@ def test_the_network_is_ready_to_vote() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"short", bytes(100), b"\xff" * 100, b"\x02\0\0\0\0\0\0\0{}"])
-def test_files_without_our_header_are_refused(content: bytes) -> None:
+def test_files_without_a_header_of_rsbench_are_refused(content: bytes) -> None:
     with pytest.raises(CheckpointError, match=r"a\.safetensors has no rsbench header"):
         Checkpoint.parse(content, "a.safetensors")
 
 
 @pytest.mark.parametrize("metadata", [None, [], "text", 3, {}, {"other": "tool"}])
-def test_metadata_of_others_are_no_header_of_ours(metadata: object) -> None:
+def test_metadata_of_other_programs_are_refused(metadata: object) -> None:
     with pytest.raises(CheckpointError, match="no rsbench header"):
         Checkpoint.parse(with_metadata(metadata), "a.safetensors")
 
 
-def test_a_safetensors_file_of_others_is_refused() -> None:
+def test_safetensors_files_of_other_programs_are_refused() -> None:
     content = safetensors.torch.save({"weight": torch.zeros(2)}, {"format": "pt"})
     assert safetensors_header(content) == {"format": "pt"}
     with pytest.raises(CheckpointError, match="no rsbench header"):
@@ -94,7 +94,7 @@ def test_an_unreadable_header_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 100, 50_000])
-def test_a_file_that_lost_its_end_is_refused(cut: int) -> None:
+def test_a_truncated_file_is_refused(cut: int) -> None:
     content = checkpoint().content[:-cut]
     with pytest.raises(CheckpointError, match="the file is damaged"):
         Checkpoint.parse(content, "a.safetensors").network(CPU)

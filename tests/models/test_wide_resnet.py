@@ -41,12 +41,12 @@ def test_the_sizes_that_the_paper_prints(depth: int, width: int, millions: str) 
 
 
 @pytest.mark.parametrize("depth", [4, 41, -2])
-def test_a_depth_that_no_number_of_blocks_gives_is_refused(depth: int) -> None:
+def test_an_impossible_depth_is_refused(depth: int) -> None:
     with pytest.raises(ValueError, match=r"6·N \+ 4 layers"):
         WideResNet(depth, 2, 10, 3)
 
 
-def test_an_image_shrinks_twice_and_its_row_does_not_depend_on_the_others() -> None:
+def test_images_are_halved_twice_and_do_not_influence_each_other() -> None:
     network = build_backbone("wrn40-2", 10, (3, 32, 32)).eval()
     assert isinstance(network, WideResNet)
     x_BCHW = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -55,7 +55,7 @@ def test_an_image_shrinks_twice_and_its_row_does_not_depend_on_the_others() -> N
         torch.testing.assert_close(network(x_BCHW)[1:2], network(x_BCHW[1:2]), rtol=1e-4, atol=1e-5)
 
 
-def test_a_group_whose_convolutions_are_zero_passes_its_shortcuts_on() -> None:
+def test_a_group_with_zero_convolutions_returns_its_shortcuts() -> None:
     network = WideResNet(10, 2, 10, 3).eval()
     for name, weight in network.block2.named_parameters():
         if name.endswith("conv2.weight"):

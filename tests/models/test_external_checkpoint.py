@@ -1,4 +1,4 @@
-"""Checkpoints of others: torch state dicts, wrapped as the field wraps them, and what is none."""
+"""External checkpoints: torch state dicts in the wrappers that released code uses, and files that are refused."""
 
 import io
 import pickle
@@ -37,7 +37,7 @@ def prefixed(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def normalised_first(weights: Mapping[str, Tensor], outer: str = "", inner: str = "") -> dict[str, Tensor]:
-    """Sequential(normalise, network), with the layer's mean and deviation as weights of its own."""
+    """The weights of Sequential(normalise, network), where the first layer has its mean and deviation as weights."""
     layer = {f"{outer}0.means": torch.zeros(1), f"{outer}0.sds": torch.ones(1)}
     return layer | prefixed(f"{outer}1.{inner}", weights)
 
@@ -118,7 +118,7 @@ def test_code_in_a_file_never_runs(tmp_path: Path) -> None:
     assert witness.exists()
 
 
-def test_damaged_files_are_refused_with_our_own_error() -> None:
+def test_damaged_files_are_refused_with_a_checkpoint_error() -> None:
     whole = saved(untrained(HEAD["mlp"]).backbone.state_dict())
     generator = random.Random(0)  # noqa: S311
     damaged = [whole[: generator.randrange(len(whole))] for _ in range(20)]
