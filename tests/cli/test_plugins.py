@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import beta
+from streamlit.testing.v1 import AppTest
 
 from rsbench.cli.main import run
 from rsbench.data.dataset import ImageDataset
@@ -187,6 +188,27 @@ def test_a_method_of_a_plugin_has_a_measure_of_its_own(
     lower_N = beta.ppf(0.001, top_N, 250 - top_N + 1)
     expected_N = -0.5 / np.sqrt(2) * np.log(2 * (1 - lower_N))
     np.testing.assert_allclose(images.radius_N[certified_N], expected_N, rtol=1e-9)
+
+
+def test_the_dashboard_loads_the_plugins_of_the_environment(
+    plugin: str,
+    home: Path,
+    digits: ImageDataset,
+    trained: dict[str, Checkpoint],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store_with(home, digits, trained["uniform"]).close()
+    certify = "certify --dataset digits --images first:40 --n0 64 --n 250 --workers 0 --method uniform-half"
+    assert run([*plugin.split(), *certify.split()]) == 0, capfd.readouterr().err
+    monkeypatch.setenv("RSBENCH_DB", str(home / "results.db"))
+    app = AppTest.from_file(str(Path(__file__).parents[2] / "dashboards" / "app.py"), default_timeout=60).run()
+    assert not app.exception
+    assert not app.warning
+    assert any("Halved" in str(table.value) for table in app.table)
+    monkeypatch.setenv("RSBENCH_PLUGINS", "half_plugin,no_such_plugin")
+    [warning] = app.run().warning
+    assert "cannot be imported" in warning.value
 
 
 @pytest.mark.slow
