@@ -1,4 +1,4 @@
-"""Takes the README's picture: the leaderboard page of the dashboard, over the results of `make demo`.
+"""Take the picture of the README: the leaderboard page of the dashboard with the results of `make demo`.
 
 Usage: python docs/take_picture.py FILE.png
 """
@@ -12,15 +12,15 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-# Chromium reaches out to its maker's hosts unless told otherwise.
+# Without the last two, Chromium connects to its maker's servers.
 _CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 def take(target: Path) -> None:
-    """Serve the dashboard on a free port, wait for its table and save a picture of the page."""
+    """Save a picture of the dashboard, served on a free port, once its table is there. Exits without Chromium."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        sys.exit("no Chromium on this machine: install the package chromium")
+        sys.exit("there is no Chromium on this machine: install the package chromium")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
