@@ -1,4 +1,4 @@
-"""Families of smoothing measures: what the rest of rsbench must know of a measure without importing torch.
+"""Families of smoothing measures: what rsbench knows of a measure without importing torch.
 
 A plugin adds its own with `FAMILIES.register(family.name, family)`.
 """
@@ -26,10 +26,10 @@ class Family:
     """
 
     is_enumerated: bool = False
-    """Whether certification evaluates every outcome of the noise, so that there is no sampling and no α."""
+    """Whether certification evaluates every split, so that there is no sampling and no α."""
 
     supports_integer_noise: bool = False
-    """Whether the noise can be drawn as whole numbers for images on the grid k/q."""
+    """Whether the noise can be drawn as integers for images on the grid k/q."""
 
 
 _BUILD = "rsbench.smoothing.build"

@@ -1,4 +1,4 @@
-"""The methods of the papers: each name stands for a point on the axes measure × objective × certificate × bounds."""
+"""Methods: named combinations of smoothing measure, training objective, certificate and procedure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from rsbench.specs import MeasureSpec, Procedure, TrainingSpec, deterministic_le
 
 @dataclass(frozen=True)
 class Method:
-    """A named combination of how a base classifier is trained and how it is certified."""
+    """How a base classifier is trained and how it is certified, under the name that the papers use."""
 
     name: str
     """How the command line and specifications name the method."""
@@ -26,18 +26,20 @@ class Method:
     """Name of the training objective (`rsbench.training.objectives`)."""
 
     certificate: str
-    """Name of the certificate that is declared unless another one is asked for (`rsbench.theory.catalogue`)."""
+    """Name of the default certificate (`rsbench.theory.catalogue`)."""
 
     paper: str
+    """Authors and year of the paper that the method is from."""
+
     procedure: Procedure = "one-versus-rest"
-    """How votes become bounds on the class probabilities, unless another way is asked for."""
+    """How votes become bounds on the class probabilities by default."""
 
     objective_options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     """Parameters of the objective that differ from its defaults."""
 
     @property
     def is_enumerated(self) -> bool:
-        """Whether every noisy copy is evaluated, so that there is no sampling and no α."""
+        """Whether every split is evaluated, so that there is no sampling and no α."""
         return self.measure_family.is_enumerated
 
     @property
@@ -47,7 +49,7 @@ class Method:
 
     @property
     def training(self) -> str:
-        """Name of the method whose checkpoints this one certifies: the first with the same measure and objective."""
+        """Name of the method whose checkpoints this one certifies: the first with the same family and objective."""
         axes = (self.family, self.objective, dict(self.objective_options))
         return next(m.name for m in METHODS.values() if (m.family, m.objective, dict(m.objective_options)) == axes)
 
@@ -80,7 +82,7 @@ METHODS: Registry[Method] = Registry(
 )
 """Every method. A plugin adds its own with `METHODS.register(method.name, method)`."""
 
-# 2·√3·σ·q splits must stay below 2³¹, which the offsets' generator needs. No machine evaluates nearly as many.
+# Keeps the number of splits, 2·√3·σ·q, below 2³¹, as the generator of the offsets requires.
 _LARGEST_SIGMA_Q = 5e8
 
 
@@ -100,7 +102,7 @@ def method_named(name: str) -> Method:
 
 
 def training_name(trial: TrainingSpec) -> str:
-    """Return the name of the method that stands for the trial's measure and objective.
+    """Return the name of the first method with the trial's family and objective, which names its checkpoint.
 
     Raises UsageError when no registered method has them.
     """
@@ -114,7 +116,7 @@ def training_name(trial: TrainingSpec) -> str:
 def method_certifying(training: Method, certificate: str, procedure: str) -> Method:
     """Return the method that certifies the checkpoints of `training` by this certificate and procedure.
 
-    That is the method which the papers name so, and `training` itself where they have no name for it.
+    If no method is defined by them, this is `training` itself.
     """
     for method in METHODS.values():
         if (method.training, method.certificate, method.procedure) == (training.training, certificate, procedure):
@@ -123,10 +125,11 @@ def method_certifying(training: Method, certificate: str, procedure: str) -> Met
 
 
 def measure_for(method: Method, sigma: float, *, q: int | None, offsets_seed: int) -> MeasureSpec:
-    """Return the method's measure of standard deviation σ, for images on the grid k/q.
+    """Return the method's measure with standard deviation σ.
 
-    Raises UsageError when σ is out of range, and when an enumerated measure is asked for images on no grid or for fewer
-    than two splits.
+    q: pixels are k/q; None if they lie on no grid. offsets_seed: seed of the offsets of an exact measure.
+    Raises UsageError when σ is out of range, and for an exact measure also when the images lie on no grid or σ leaves
+    fewer than two splits.
     """
     if not 1e-6 <= sigma <= 1e6:
         raise UsageError(f"sigma must lie between 1e-6 and 1e6, in units of the pixel range, got {sigma:g}")

@@ -1,4 +1,8 @@
-"""Results: frozen records that cross the layers. Shapes: N images, K classes, R rows of votes, M distinct radii."""
+"""Records of results: the frozen dataclasses that the layers pass to each other.
+
+A run is called exact if every split is evaluated, so that there is no sampling and no α.
+Shapes: N images, K classes, R rows of votes, M distinct radii.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,11 +17,11 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-# Where a run's numbers come from. Reproduced: measured here, and another run gave the same votes.
+# Where the numbers of a run come from. A measured run is reproduced if another run gave the same votes.
 Tier = Literal["measured", "reproduced", "imported-votes", "imported-radii"]
 # When certificate, procedure, n and α of a curve were fixed. Declared: in the run's specification, before the first
-# vote. Stated afterwards: somebody states, after the votes were there, that they had been fixed before. Exploratory:
-# after a result was seen.
+# vote. Stated afterwards: before the votes too, but somebody says so only after them. Exploratory: after a result was
+# seen.
 Standing = Literal["declared", "stated-afterwards", "exploratory"]
 AnnotationKind = Literal["invalid", "superseded", "reproduced"]
 
@@ -27,11 +31,11 @@ class Votes:
     """How many noisy copies of each image were assigned to each class."""
 
     counts_NRK: IntArray
-    """Row 0: the selection votes, all zero where the measure is enumerated. The rows after it: the estimation votes at
-    the declared `prefixes`, cumulative, so that the last row is the full count."""
+    """Row 0 holds the selection votes, all zero for an exact run. Row 1 + i holds the first `prefixes[i]` estimation
+    votes, so that the last row holds all of them."""
 
     prefixes: tuple[int, ...]
-    """The values of n at which estimation votes are kept, ascending."""
+    """The values of n at which estimation votes are kept, ascending. They are fixed before the run."""
 
     @property
     def selection_NK(self) -> IntArray:
@@ -40,13 +44,13 @@ class Votes:
 
     @property
     def estimation_NK(self) -> IntArray:
-        """All n votes that certify it."""
+        """All estimation votes."""
         return self.counts_NRK[:, -1, :]
 
     def first_NK(self, n: int) -> IntArray:
-        """Return the first n estimation votes, which are those that a run with that n would have drawn.
+        """Return the first n estimation votes. A run with this n would have drawn the same ones.
 
-        Raises ValueError when n is not a declared prefix: any other n would be chosen by its result.
+        Raises ValueError when n is not one of `prefixes`, because any other n could have been chosen by its result.
         """
         if n not in self.prefixes:
             raise ValueError(f"n = {n} was not declared: choose from {', '.join(map(str, self.prefixes))}")
@@ -55,15 +59,18 @@ class Votes:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A fixed, consecutive part of a run's images: what a worker computes, and what is stored, at once."""
+    """A fixed, consecutive part of a run's images: the unit that a worker computes and that is stored or lost."""
 
     number: int
+    """Position among the chunks of the run, counted from 0."""
+
     indices: tuple[int, ...]
+    """Indices of the images in the dataset."""
 
 
 @dataclass(frozen=True, eq=False)
 class ChunkVotes:
-    """The votes of a chunk, or of some of its batches: the votes of all parts add up to those of the chunk."""
+    """The votes of a chunk or of some of its batches. The votes of the parts add up to those of the chunk."""
 
     chunk: Chunk
     votes: Votes
@@ -73,33 +80,33 @@ class ChunkVotes:
     """Computing time, added up over workers."""
 
     devices: frozenset[str]
-    """The kinds of device that voted."""
+    """Kinds of device that evaluated the network."""
 
     batches: int
-    """How many of the chunk's batches these are."""
+    """How many batches of the chunk these votes come from."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageColumns:
-    """Images of a run as columns, in ascending order of their index."""
+    """The results of images of a run as columns. The store returns them ordered by index."""
 
     index_N: IntArray
     label_N: IntArray
     predicted_N: IntArray
-    """The class, or −1 where the smoothed classifier abstained."""
+    """Predicted class; −1 for an abstention."""
 
     radius_N: FloatArray
-    """Certified radius, 0 on abstention."""
+    """Certified radius; 0 for an abstention."""
 
     sigma_N: FloatArray | None = None
-    """σ of each image where it was chosen for the image, else None."""
+    """σ of each image if it was chosen for the image, else None."""
 
     votes: tuple[bytes, ...] | None = None
-    """Encoded votes of each image (see `rsbench.votes_format`). None where the run has none, or they were not read."""
+    """Encoded votes of each image, see `rsbench.votes_format`. None if the run has none or they were not read."""
 
     @property
     def correct_N(self) -> BoolArray:
-        """Where the smoothed classifier returned the label. An abstention is not correct."""
+        """Whether the smoothed classifier returned the label. An abstention is not correct."""
         return np.asarray(self.predicted_N == self.label_N)
 
     def __len__(self) -> int:
@@ -115,13 +122,13 @@ class Provenance:
     """None outside a git checkout."""
 
     git_dirty: bool | None
-    """Whether the checkout had uncommitted changes; None outside a git checkout."""
+    """Whether the checkout had changes that were not committed; None outside a git checkout."""
 
     versions: dict[str, str]
     """Version by package."""
 
     device: str
-    """Kind of device, or several joined by "and"."""
+    """Kind of device, or several kinds joined by "and"."""
 
     platform: str
 
@@ -144,7 +151,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What identifies a dataset."""
+    """A dataset's identity and the properties that certificates need."""
 
     name: str
     fingerprint: str
@@ -156,12 +163,12 @@ class DatasetInfo:
     """C, H, W of an image."""
 
     q: int | None
-    """Pixels are k/q with k in 0..q; None where they lie on no grid."""
+    """Pixels are k/q with k in 0..q; None if they lie on no grid."""
 
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """A checkpoint as the store has it."""
+    """A checkpoint that is registered in the store."""
 
     sha256: str
     path: str
@@ -177,47 +184,49 @@ class CheckpointRecord:
     """Training seed; None for an external checkpoint."""
 
     header_json: str
+    """JSON of `header`."""
 
     @property
     def header(self) -> CheckpointHeader:
-        """What the checkpoint is. Raises ValueError for a header that was damaged."""
+        """The checkpoint's header. Raises ValueError if its JSON is damaged."""
         return CheckpointHeader.from_json(self.header_json)
 
 
 @dataclass(frozen=True)
 class CurveRecord:
-    """Certified accuracy of a run under one certificate, n and α."""
+    """Certified accuracy of a run under one certificate, procedure, n and α."""
 
     id: int
     certificate: str
     procedure: str
     n: int
-    """Votes that the certificate reads; L where the measure is enumerated."""
+    """Number of estimation votes that the certificate uses; L for an exact run."""
 
     failure_probability: float | None
-    """α, None where the measure is enumerated."""
+    """α; None for an exact run."""
 
     standing: Standing
     statement: str | None
-    """Where certificate, n and α had been fixed, in the words of whoever stated it afterwards; else None."""
+    """Where certificate, n and α had been fixed, in the words of whoever states it afterwards; else None."""
 
     is_primary: bool
-    """Whether this is what the run's specification declared."""
+    """Whether the run's specification declares this curve."""
 
     correct: int
     """Images classified correctly. An abstention is not correct."""
 
     abstained: int
     average_certified_radius: float
-    """Mean over all images of the radius, 0 where the image is not classified correctly."""
+    """Mean radius of all images, where an image that is not classified correctly counts as 0."""
 
     certified: Mapping[float, tuple[int, int]] = field(default_factory=dict)
-    """By radius: how many correct images have a larger radius, and how many one at least as large."""
+    """By radius, how many correct images have a larger certified radius, and how many one at least as large. Empty
+    unless the counts were read, see `rsbench.store.queries.Queries.with_certified`."""
 
 
 @dataclass(frozen=True, eq=False)
 class NewCurve:
-    """A curve that is not stored yet; fields as in `CurveRecord`."""
+    """A curve that is not stored yet. Its fields mean the same as in `CurveRecord`."""
 
     certificate: str
     procedure: str
@@ -228,7 +237,7 @@ class NewCurve:
     abstained: int
     average_certified_radius: float
     radii: FloatArray
-    """Radii of the images classified correctly, in no order."""
+    """Radii of the correctly classified images, in any order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,7 +257,7 @@ class Annotation:
 
     kind: AnnotationKind
     other: str | None
-    """Fingerprint of the run that replaces or confirms it, None where there is none."""
+    """Fingerprint of the run that supersedes or reproduces it; None for an invalid run."""
 
     reason: str
     author: str
@@ -257,13 +266,13 @@ class Annotation:
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """A certification run as the store has it, with one of its curves."""
+    """A stored run with one of its curves. A run with several curves has a record for each of them."""
 
     id: int
     fingerprint: str
     tier: Tier
     spec: RunSpec
-    """What the run was asked to do."""
+    """The specification that the fingerprint is of."""
 
     dataset: DatasetInfo
     training: TrainingSpec | None
@@ -283,7 +292,7 @@ class RunRecord:
     """Name of the file that an imported run came from."""
 
     notes: tuple[str, ...]
-    """What a reader must know of the numbers."""
+    """What a reader of the numbers must know."""
 
     created_at: str
     worker_seconds: float
@@ -300,7 +309,7 @@ class RunRecord:
 
     @property
     def certification(self) -> CertificationSpec | None:
-        """The specification of a run that was computed here; None for an imported run."""
+        """The specification, if the run is not an imported one; else None."""
         return self.spec if isinstance(self.spec, CertificationSpec) else None
 
     @property
@@ -330,17 +339,17 @@ class RunRecord:
 
     @property
     def n_select(self) -> int | None:
-        """n0; None where the measure is enumerated, or where an import does not say it."""
+        """n0; None for an exact run, and if an import does not say it."""
         return self.spec.n_select
 
     @property
     def n_estimate(self) -> int | None:
-        """The declared n; None where the measure is enumerated."""
+        """The declared n; None for an exact run."""
         return self.spec.n_estimate
 
     @property
     def failure_probability(self) -> float | None:
-        """The declared α; None where the measure is enumerated."""
+        """The declared α; None for an exact run."""
         return self.spec.failure_probability
 
     @property
@@ -361,28 +370,31 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class ClaimRecord:
-    """Which process works on a run, and since when."""
+    """The process that works on an open run."""
 
     host: str
     process: int
     since: str
+    """Time in UTC at which it opened the run, in ISO 8601."""
 
 
 @dataclass(frozen=True)
 class RunDetails:
-    """What only a look at a single run needs."""
+    """Further data of a run, read only for views of a single run."""
 
     provenances: tuple[Provenance, ...]
-    """Code and machines that computed it: several where it was resumed by other code or on another machine."""
+    """Code and machines that computed it: several if it was resumed with other code or on another machine."""
 
     curves: tuple[CurveRecord, ...]
+    """All curves, oldest first."""
+
     claim: ClaimRecord | None = None
-    """Which process works on it, None where none does."""
+    """The process that works on the run; None if there is none."""
 
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """A finished trial as the store has it."""
+    """A finished trial that is registered in the store."""
 
     spec: TrainingSpec
     checkpoint_sha256: str
@@ -396,23 +408,23 @@ class TrainingRecord:
 
 @dataclass(frozen=True, eq=False)
 class ImportedRun:
-    """A run that was computed elsewhere, read and checked, ready to be stored."""
+    """A run that was computed elsewhere, after its file was read and checked."""
 
     spec: ImportSpec
     dataset: DatasetInfo
     images: ImageColumns
-    """Rows whose radii may be claimed: none is above what the file says."""
+    """Results with radii that are certified by the file: none is larger than the file says."""
 
     source: str
-    """The file's name, for people."""
+    """Name of the file, as messages and the board show it."""
 
     notes: tuple[str, ...] = ()
-    """What a reader of the board must know of these numbers."""
+    """What a reader of the numbers must know."""
 
 
 @dataclass(frozen=True)
 class ReportedFigure:
-    """A number as a paper prints it. Shares are between 0 and 1; None stands for what the paper does not say."""
+    """A number as a paper prints it. Shares lie between 0 and 1. None stands for what the paper does not say."""
 
     paper: str
     where: str
@@ -435,7 +447,7 @@ class ReportedFigure:
     seed: int | None = None
     images: str | None = None
     selected: str | None = None
-    """What was chosen by looking at the test images."""
+    """What the authors chose by its result on the test images."""
 
     doubt: str | None = None
     """Why the number may be wrong."""

@@ -1,4 +1,7 @@
-"""Specifications: frozen, validated records of what is to be done. The fingerprint of one identifies its work."""
+"""Specifications: frozen, validated records of work to be done. The fingerprint of a specification identifies the work.
+
+A measure is called exact or enumerated if certification evaluates every split, so that there is no sampling and no α.
+"""
 
 import hashlib
 import json
@@ -14,7 +17,8 @@ Device = Literal["cpu", "cuda"]
 Procedure = Literal["one-versus-rest", "top-two"]
 PROCEDURES: tuple[Procedure, ...] = get_args(Procedure)
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
-# How noise is keyed, and in which arithmetic it is drawn. The last one is that of early releases and is only read.
+# How noise is keyed, and in which arithmetic it is drawn. "enumerated" draws none: every split is evaluated. The last
+# value was written by early releases. Their runs can be read, but not continued.
 Noise = Literal["philox4x32-float", "philox4x32-grid", "enumerated", "philox-block100-float32"]
 
 _ADDED_LATER: Mapping[str, Any] = {"added_later": True}
@@ -78,7 +82,7 @@ class MeasureSpec(Spec):
     """
 
     levels: int | None = Field(default=None, ge=2)
-    """L, the number of splits that an enumerated measure evaluates; None for a measure that is sampled."""
+    """L, the number of splits that an exact measure evaluates; None for a measure that is sampled."""
 
     offsets_seed: int | None = Field(default=None, ge=0, lt=2**32)
     """Seed of the offsets v of deterministic splitting; None for other measures."""
@@ -88,12 +92,12 @@ class MeasureSpec(Spec):
         family = FAMILIES.get(self.family)
         enumerated = self.levels is not None if family is None else family.is_enumerated
         if enumerated != (self.levels is not None) or enumerated != (self.offsets_seed is not None):
-            raise ValueError("levels and offsets_seed belong to deterministic splitting, and only to it")
+            raise ValueError("levels and offsets_seed must be given for an exact measure, and only for one")
         return self
 
     @property
     def is_enumerated(self) -> bool:
-        """Whether certification evaluates every noisy copy, so that there is no sampling and no α."""
+        """Whether certification evaluates every split, so that there is no sampling and no α."""
         return self.levels is not None
 
     @property
@@ -108,20 +112,20 @@ def deterministic_levels(sigma: float, q: int) -> int:
 
 
 class SampleBudget(Spec):
-    """How many votes are drawn for each image, and with which probability its certificate may be wrong."""
+    """How many votes are drawn for each image, and how likely its certificate may be wrong."""
 
     n_select: int = Field(ge=1)
-    """n0: votes that select the class."""
+    """n0, the number of votes that select the class."""
 
     n_estimate: int = Field(ge=1)
-    """n: fresh votes that certify it."""
+    """n, the number of independent votes that bound the probability of the selected class."""
 
     failure_probability: float = Field(gt=0, lt=1)
-    """α, one-sided, for each image."""
+    """α, the probability that the certificate of an image is wrong, one-sided."""
 
 
-# Specifications once named the method that a checkpoint was trained for. The name followed from measure and objective,
-# and it stays in the canonical JSON of these pairs so that their fingerprints stay what they were.
+# Earlier releases wrote into a `TrainingSpec` the name of a method, which followed from measure and objective. The
+# canonical JSON of these pairs still contains it, so that their fingerprints do not change.
 _TRAINING_NAMES = {
     ("gaussian", "noise-augmentation"): "cohen",
     ("uniform", "noise-augmentation"): "uniform",
@@ -161,17 +165,17 @@ class TrainingSpec(Spec):
     @model_validator(mode="wrap")
     @classmethod
     def _read_method(cls, fields: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        """Accept the method's name that earlier releases wrote, which must be that of measure and objective."""
+        """Accept the method's name in the canonical JSON, if it is the one that follows from measure and objective."""
         if not isinstance(fields, Mapping) or "method" not in fields:
             return validate(fields)
         spec = validate({name: value for name, value in fields.items() if name != "method"})
         if fields["method"] != spec.legacy_method:
-            raise ValueError(f"method {fields['method']!r} is not {spec.legacy_method!r}, as measure and objective say")
+            raise ValueError(f"method is {fields['method']!r}, but measure and objective imply {spec.legacy_method!r}")
         return spec
 
     @property
     def legacy_method(self) -> str | None:
-        """The method's name in the canonical JSON; None for a measure and objective that came without one."""
+        """The method's name in the canonical JSON; None if earlier releases lacked the measure or the objective."""
         return _TRAINING_NAMES.get((self.measure.family, self.objective))
 
     def _canonical_fields(self) -> dict[str, Any]:
@@ -180,7 +184,7 @@ class TrainingSpec(Spec):
 
 
 class CheckpointHeader(Spec):
-    """What a base classifier is and what it was trained for: all that its use takes besides the weights."""
+    """What a base classifier is and how it was trained: all that is needed to use it besides the weights."""
 
     format: Literal[1] = 1
     architecture: str
@@ -197,7 +201,7 @@ class CheckpointHeader(Spec):
     dataset: str
     dataset_fingerprint: str
     method: str
-    """Name of the training: the method whose measure and objective were trained (`Method.training`)."""
+    """Name of the training, see `rsbench.methods.Method.training`."""
 
     measure: MeasureSpec
     """The measure that the weights were trained on."""
@@ -227,16 +231,16 @@ class CertificationSpec(Spec):
     """How votes become bounds on the class probabilities."""
 
     budget: SampleBudget | None
-    """None where the measure is enumerated."""
+    """None for an exact measure."""
 
     seed: int = Field(ge=0, lt=2**32)
     """Seed of the noise of the votes."""
 
     batch_size: int = Field(ge=1)
-    """Noisy copies of a forward pass. It decides with which others a copy shares a batch, hence its last bits."""
+    """Noisy copies per batch. The copies that share a batch affect the last bits of each other's logits."""
 
     chunk_images: int = Field(ge=1)
-    """Images of a chunk. Batches never span two chunks, so this is part of the identity for the same reason."""
+    """Images of a chunk. A batch never spans two chunks, so this too decides which copies share a batch."""
 
     device: Device
     noise: Noise
@@ -258,28 +262,28 @@ class CertificationSpec(Spec):
             raise ValueError("noise is drawn for a sampled measure, and only for it")
         family = FAMILIES.get(self.measure.family)
         if self.noise == "philox4x32-grid" and family is not None and not family.supports_integer_noise:
-            raise ValueError(f"{self.measure.family} noise cannot be drawn in whole numbers")
+            raise ValueError(f"{self.measure.family} noise cannot be drawn as integers")
         return self
 
     @property
     def on_grid(self) -> bool:
-        """Whether noisy copies are made in whole numbers, from images on a grid k/q."""
+        """Whether noisy copies are computed in integers, from images on the grid k/q."""
         return self.uses_integer_noise or self.budget is None
 
     @property
     def uses_integer_noise(self) -> bool:
-        """Whether the noise itself is drawn in whole numbers, so that certificates speak of images on the grid."""
+        """Whether the noise is drawn as integers, so that certificates are about images on the grid."""
         return self.noise == "philox4x32-grid"
 
     @property
     def passes_per_image(self) -> int:
-        """Forward passes, and so votes, of one image."""
+        """Forward passes, and so votes, per image."""
         if self.budget is None:
             assert self.measure.levels is not None  # noqa: S101 - the validators tie levels to the missing budget
             return self.measure.levels
         return self.budget.n_select + self.budget.n_estimate
 
-    # What follows is what `ImportSpec` has too: the board reads both alike.
+    # `ImportSpec` has the same properties, so that callers can treat both specifications alike.
 
     @property
     def family(self) -> str:
@@ -293,17 +297,17 @@ class CertificationSpec(Spec):
 
     @property
     def n_select(self) -> int | None:
-        """n0, None where the measure is enumerated."""
+        """n0; None for an exact measure."""
         return None if self.budget is None else self.budget.n_select
 
     @property
     def n_estimate(self) -> int | None:
-        """n, None where the measure is enumerated."""
+        """n; None for an exact measure."""
         return None if self.budget is None else self.budget.n_estimate
 
     @property
     def failure_probability(self) -> float | None:
-        """α, None where the measure is enumerated."""
+        """α; None for an exact measure."""
         return None if self.budget is None else self.budget.failure_probability
 
     @property
@@ -329,52 +333,53 @@ class ImportSpec(Spec):
     """Name of the measure's family."""
 
     sigma: float = Field(gt=0)
-    """σ of the run; where σ was chosen for each image, the σ at which that choice started."""
+    """σ of the run. If σ was chosen for each image, this is the σ from which the choice started."""
 
     levels: int | None = Field(default=None, ge=2)
-    """L of an enumerated measure, else None."""
+    """L of an exact measure, else None."""
 
     certificate: str
     procedure: Procedure = "one-versus-rest"
     n_select: int | None = Field(default=None, ge=1)
-    """n0; None where the measure is enumerated, or where nobody knows it."""
+    """n0; None for an exact measure, and if it is not known."""
 
     n_estimate: int | None = Field(default=None, ge=1)
-    """n; None where the measure is enumerated."""
+    """n; None for an exact measure."""
 
     failure_probability: float | None = Field(default=None, gt=0, lt=1)
-    """α; None where the measure is enumerated."""
+    """α; None for an exact measure."""
 
     data_dependent: bool = False
     """Whether σ was chosen for each image."""
 
     radius_text: str | None = None
-    """How the radii were printed, where they were read as text."""
+    """How the radii were printed, if they were read from text."""
 
     @property
     def measure(self) -> MeasureSpec:
-        """The measure. An imported run knows no offsets, and no certificate needs them."""
+        """The measure. The offsets of an imported run are not known, and no certificate needs them."""
         offsets_seed = None if self.levels is None else 0
         return MeasureSpec(family=self.family, sigma=self.sigma, levels=self.levels, offsets_seed=offsets_seed)
 
     @property
     def uses_integer_noise(self) -> bool:
-        """False: how the noise of an imported run was drawn is not known."""
+        """False, because it is not known how the noise of an imported run was drawn."""
         return False
 
     @property
     def noise_seed(self) -> int | None:
-        """None: the noise of an imported run cannot be drawn again."""
+        """None, because the noise of an imported run cannot be drawn again."""
         return None
 
 
 RunSpec = CertificationSpec | ImportSpec
-"""What a run of the store was asked to do."""
+"""The specification of a stored run."""
 
 
 def run_spec_from_json(text: str) -> RunSpec:
     """Return the specification of a stored run. Raises ValueError when `text` is neither kind of specification."""
-    # Only an import has the key, and a quote inside a value is escaped. To parse the JSON twice would slow the board.
+    # Only an `ImportSpec` has this key, and quotes inside a value are escaped, so a search of the text is reliable.
+    # Parsing the JSON twice would slow down the board.
     kind: type[CertificationSpec] | type[ImportSpec] = ImportSpec if '"source":' in text else CertificationSpec
     return kind.from_json(text)
 
@@ -391,4 +396,4 @@ class SweepSpec(Spec):
     epochs: int = Field(ge=1)
     images: str
     budget: SampleBudget | None
-    """None where all measures are enumerated."""
+    """None if all measures are exact."""
