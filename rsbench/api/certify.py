@@ -111,7 +111,7 @@ def certify(
     channels_last
         Whether the channels of a pixel lie together in memory; the default of the architecture if it is left out.
     noise_arithmetic
-        `grid` draws uniform and splitting noise in whole numbers, which is the default for images on a grid; `float`
+        `grid` draws uniform and splitting noise as integers, which is the default for images on a grid; `float`
         draws it in float32.
     workers
         How many Ray workers count votes; 0 counts in this process, on one CPU core or one GPU.
@@ -122,7 +122,7 @@ def certify(
         Whether to certify a network that classifies no better than by guessing. It is refused otherwise, because wrong
         normalisation is the usual reason.
     progress
-        Is told how much has been done.
+        A listener that receives the progress of the work.
 
     Returns
     -------
