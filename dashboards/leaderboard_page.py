@@ -1,17 +1,21 @@
-"""The leaderboard."""
+"""The Leaderboard page: certified accuracy at chosen radii, and what papers report."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboards.filters import Filters
-from dashboards.headings import show_heading
-from dashboards.withheld import show_withheld
-from rsbench.report.annotations import ranked
+from dashboards.filters import PageFilters
+from dashboards.page_parts import show_excluded, show_heading
 from rsbench.report.leaderboard import SELECTED_ON_TEST, Leaderboard, leaderboard, leaderboard_frame
 from rsbench.report.numbers import DEFAULT_RADII, count_text, plain_markdown, split_radii
-from rsbench.report.reported import REPORTED_TITLE, ReportedTable, reported_tables
-from rsbench.report.reported_text import reported_markdown, reported_notes
+from rsbench.report.ranking import ranked
+from rsbench.report.reported import (
+    REPORTED_TITLE,
+    ReportedTable,
+    reported_markdown,
+    reported_notes,
+    reported_tables,
+)
 from rsbench.report.runs import Report
 from rsbench.report.tables import board_table, theorem_table
 
@@ -21,44 +25,45 @@ INTRODUCTION = (
 )
 
 
-def show(report: Report, chosen: Filters) -> None:
-    """Draw the page below its filters. Raises UsageError for radii that are none."""
+def show(report: Report, filters: PageFilters) -> None:
+    """Draw the page below its filters. Raises UsageError when the reader's radii are not radii."""
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        radii = st.text_input(
+        radii_text = st.text_input(
             "Radii, between commas", DEFAULT_RADII, key="radii", bind="query-params", width=260,
             help="In units of the pixel range [0, 1]",
         )  # fmt: skip
         each_run = st.toggle("Every run in a row of its own", key="all", bind="query-params")
-    asked = split_radii(radii)
-    matching, runs = chosen.apply(report.sealed), chosen.shown(report.sealed)
+    radii, norm, dataset = split_radii(radii_text), filters.runs.norm, filters.runs.dataset
+    runs = filters.shown(report.sealed)
     board = leaderboard(
-        report.certified(ranked(runs), asked),
-        norm=chosen.norm,
-        radii=asked,
-        incomplete=len(chosen.apply(report.incomplete)),
+        runs,
+        report.certified_counts(ranked(runs), radii),
+        norm=norm,
+        radii=radii,
+        incomplete=len(filters.matching(report.incomplete)),
         select_best=not each_run,
     )
-    datasets = [group.protocol.dataset for group in board.groups]
-    wanted = [*datasets, *report.reported_datasets] if chosen.dataset is None else [chosen.dataset]
-    papers = reported_tables(report.reported, datasets=wanted, norm=chosen.norm, radii=asked)
+    measured = [group.protocol.dataset for group in board.groups]
+    datasets = [*measured, *report.reported_datasets] if dataset is None else [dataset]
+    papers = reported_tables(report.reported, datasets=datasets, norm=norm, radii=radii)
     if board.groups:
-        _groups(board, papers)
+        _show_groups(board, papers)
     else:
-        chosen.say_nothing_matches([] if chosen.exploratory else ranked(matching))
+        filters.show_nothing_matches([] if filters.exploratory else ranked(filters.matching(report.sealed)))
     for table in papers:
-        if table.dataset not in datasets:
+        if table.dataset not in measured:
             st.subheader(plain_markdown(table.dataset), anchor=False)
-            st.caption("Nothing that was measured on it matches the filters.")
-            _papers(table, expanded=True)
+            st.caption("No measured run on this dataset matches the filters.")
+            _show_papers(table, expanded=True)
     if board.groups:
-        _below(board)
-    show_withheld(runs)
+        _show_legend(board)
+    show_excluded(runs)
     if board.incomplete:
         verb = "is" if board.incomplete == 1 else "are"
         st.caption(f"{count_text(board.incomplete, 'run')} {verb} incomplete and not shown.")
 
 
-def _groups(board: Leaderboard, papers: Sequence[ReportedTable]) -> None:
+def _show_groups(board: Leaderboard, papers: Sequence[ReportedTable]) -> None:
     datasets = [group.protocol.dataset for group in board.groups]
     for number, group in enumerate(board.groups):
         protocol = group.protocol
@@ -66,13 +71,13 @@ def _groups(board: Leaderboard, papers: Sequence[ReportedTable]) -> None:
         show_heading(protocol.dataset, described, standing=protocol.standing)
         st.table(board_table(board, group), border="horizontal")
         for table in papers:
-            # Below the last group of its data set.
+            # A table stands below the last group of its dataset.
             if table.dataset == protocol.dataset and table.dataset not in datasets[number + 1 :]:
-                _papers(table)
+                _show_papers(table)
 
 
-def _below(board: Leaderboard) -> None:
-    st.caption(_legend(board))
+def _show_legend(board: Leaderboard) -> None:
+    st.caption(_legend_text(board))
     if board.any_selected:
         st.caption(rf"\* {SELECTED_ON_TEST}.")
     with st.expander("What makes these numbers true", icon=":material/verified:"):
@@ -87,14 +92,14 @@ def _below(board: Leaderboard) -> None:
     )
 
 
-def _papers(table: ReportedTable, *, expanded: bool = False) -> None:
+def _show_papers(table: ReportedTable, *, expanded: bool = False) -> None:
     title = f"{REPORTED_TITLE}: {plain_markdown(table.dataset)}, {table.norm}"
     with st.expander(title, icon=":material/article:", expanded=expanded):
         st.table(reported_markdown(table), border="horizontal")
         st.caption("  \n".join(map(plain_markdown, reported_notes(table))))
 
 
-def _legend(board: Leaderboard) -> str:
+def _legend_text(board: Leaderboard) -> str:
     spread = "± standard deviation over seeds. " if board.select_best else ""
     return (
         f"Percent of all images, rounded down; the best of a column is bold. {spread}"

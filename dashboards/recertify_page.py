@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from dashboards.filters import Filters
+from dashboards.filters import PageFilters
 from rsbench.errors import RsbenchError
+from rsbench.home import home
 from rsbench.recertification import CurveResult, RunVotes, open_run_votes
 from rsbench.records import RunRecord, StepCurve
 from rsbench.report.charts import method_colour, paired_chart
@@ -21,7 +22,7 @@ from rsbench.report.recertified import (
     selectable_runs,
     stored_curve,
 )
-from rsbench.report.runs import Report
+from rsbench.report.runs import Report, location_name
 from rsbench.specs import PROCEDURES
 
 INTRODUCTION = (
@@ -45,11 +46,11 @@ _STANDING = {
 }
 
 
-def show(report: Report, chosen: Filters, database: str | None) -> None:
-    """Draw the page below its filters. `database`: what --db must name in a command; None for the default."""
-    runs = {run.fingerprint: run for run in selectable_runs(chosen.apply(report.sealed))}
+def show(report: Report, filters: PageFilters) -> None:
+    """Draw the page below its filters."""
+    runs = {run.fingerprint: run for run in selectable_runs(filters.matching(report.sealed))}
     if not runs:
-        chosen.say_nothing_matches()
+        filters.show_nothing_matches()
         return
     run = runs[_select_run(runs)]
     try:
@@ -61,7 +62,7 @@ def show(report: Report, chosen: Filters, database: str | None) -> None:
     if reason := fixed_curve_reason(votes):
         st.info(plain_markdown(reason), icon=":material/calculate:")
         return
-    _recertify(votes, declared, chosen.norm, report, database)
+    _recertify(votes, declared, filters.runs.norm, report)
 
 
 def _select_run(runs: dict[str, RunRecord]) -> str:
@@ -94,11 +95,11 @@ def _read_votes(
 
 # As a fragment, a click computes a curve and reads nothing from the store.
 @st.fragment
-def _recertify(votes: RunVotes, declared: StepCurve, norm: str, report: Report, database: str | None) -> None:
+def _recertify(votes: RunVotes, declared: StepCurve, norm: str, report: Report) -> None:
     try:
         result, radii = _controls(votes, norm)
         _show_result(declared, result, radii, norm)
-        _show_command(result, report, database)
+        _show_command(result, report)
     except RsbenchError as error:
         st.warning(plain_markdown(f"{error}."), icon=":material/info:")
 
@@ -150,13 +151,16 @@ def _show_result(declared: StepCurve, result: CurveResult, radii: tuple[str, ...
     st.caption("Clean and certified accuracy in percent of all images, differences in points; all rounded down.")
 
 
-def _show_command(result: CurveResult, report: Report, database: str | None) -> None:
+def _show_command(result: CurveResult, report: Report) -> None:
     if result.is_declared:
         return
     stored = stored_curve(result, report.sealed)
     if stored is None:
         st.markdown("This command stores the curve, beside the run's own:")
-        st.code(recertify_command(result, database), language="bash", wrap_lines=True)
+        # A shell has to name the store unless it is the default one. RSBENCH_DB may be set for the dashboard alone.
+        is_default = report.location == str(home() / "results.db")
+        command = recertify_command(result, None if is_default else location_name(report.location))
+        st.code(command, language="bash", wrap_lines=True)
     else:
         statement = f", {stored.statement}" if stored.statement else ""
         st.caption(f"The store already has this curve: {plain_markdown(stored.standing + statement)}.")

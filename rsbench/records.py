@@ -5,8 +5,8 @@ Shapes: N images, K classes, R rows of votes, M distinct radii.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,11 @@ Tier = Literal["measured", "reproduced", "imported-votes", "imported-radii"]
 # vote. Stated afterwards: before the votes too, but somebody says so only after them. Exploratory: after a result was
 # seen.
 Standing = Literal["declared", "stated-afterwards", "exploratory"]
+# The norm in which a radius holds.
+Norm = Literal["l1", "l2"]
+NORMS: tuple[Norm, ...] = get_args(Norm)
+# Which perturbations a radius covers: those that are smaller (open), or those that are at most as large (closed).
+Ball = Literal["open", "closed"]
 AnnotationKind = Literal["invalid", "superseded", "reproduced"]
 
 
@@ -219,10 +224,6 @@ class CurveRecord:
     average_certified_radius: float
     """Mean radius of all images, where an image that is not classified correctly counts as 0."""
 
-    certified: Mapping[float, tuple[int, int]] = field(default_factory=dict)
-    """By radius, how many correct images have a larger certified radius, and how many one at least as large. Empty
-    unless the counts were read, see `rsbench.store.queries.Queries.with_certified`."""
-
 
 @dataclass(frozen=True, eq=False)
 class NewCurve:
@@ -238,6 +239,18 @@ class NewCurve:
     average_certified_radius: float
     radii: FloatArray
     """Radii of the correctly classified images, in any order."""
+
+
+@dataclass(frozen=True, eq=False)
+class CertifiedCounts:
+    """How many images each of some curves certifies at each of some radii."""
+
+    counts: Mapping[tuple[int, float, Ball], int]
+    """Correctly classified images that are certified, by the curve's id, the radius and the kind of ball."""
+
+    def count(self, curve_id: int, radius: float, ball: Ball) -> int:
+        """Return the count of a curve at a radius. Raises KeyError when the table does not contain it."""
+        return self.counts[curve_id, radius, ball]
 
 
 @dataclass(frozen=True, eq=False)

@@ -183,6 +183,13 @@ class TrainingSpec(Spec):
         return fields if self.legacy_method is None else fields | {"method": self.legacy_method}
 
 
+def normalisation_text(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
+    """A normalisation in a form that `--normalisation` takes."""
+    if not any(mean) and set(std) == {1.0}:
+        return "none"
+    return "/".join(",".join(repr(value) for value in values) for values in (mean, std))
+
+
 class CheckpointHeader(Spec):
     """What a base classifier is and how it was trained: all that is needed to use it besides the weights."""
 

@@ -16,11 +16,10 @@ from rsbench.recertification import (
     decoded,
     images_per_block,
 )
-from rsbench.records import BoolArray, DatasetInfo, FloatArray, ImageColumns, IntArray
+from rsbench.records import Ball, BoolArray, DatasetInfo, FloatArray, ImageColumns, IntArray, Norm
 from rsbench.specs import MeasureSpec, Procedure
 from rsbench.theory.catalogue import CERTIFICATES
-from rsbench.theory.certificate import Norm
-from rsbench.theory.metrics import Ball, average_certified_radius, certified_accuracy, certified_curve
+from rsbench.theory.metrics import average_certified_radius, certified_accuracy, certified_curve
 from rsbench.theory.rounding import radius_threshold
 
 # The caps of a photograph take a megabyte.

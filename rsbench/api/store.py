@@ -17,13 +17,12 @@ from rsbench.jobs.recertify import PlannedCurve, fetch_caps_of, recertify_runs
 from rsbench.jobs.stored_runs import dataset_of
 from rsbench.plugins import load_plugins
 from rsbench.recertification import decoded, run_votes
-from rsbench.records import ImageColumns, RunRecord
+from rsbench.records import ImageColumns, Norm, RunRecord
 from rsbench.report.leaderboard import leaderboard, leaderboard_frame
 from rsbench.report.numbers import checked_radii, thresholds
 from rsbench.specs import Procedure
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
-from rsbench.theory.certificate import Norm
 
 
 def open_store(location: str | PathLike[str] | None = None, *, create: bool = False) -> "ResultStore":
@@ -198,9 +197,10 @@ class ResultStore:
         with keyword_errors():
             typed = checked_radii([str(radius) for radius in radii])
             runs = self.store.sealed_runs(dataset, exploratory=exploratory)
+            counts = self.store.certified_counts([run.curve.id for run in runs if run.curve], thresholds(typed))
+            incomplete = len(self.store.incomplete_runs(dataset))
             board = leaderboard(
-                self.store.with_certified(runs, thresholds(typed)), norm=norm, radii=typed,
-                incomplete=len(self.store.incomplete_runs(dataset)), select_best=not all_runs,
+                runs, counts, norm=norm, radii=typed, incomplete=incomplete, select_best=not all_runs
             )  # fmt: skip
             return leaderboard_frame(board)
 

@@ -9,8 +9,8 @@ from rsbench.cli import options as o
 from rsbench.cli.output import print_json, say
 from rsbench.cli.progress import ProgressLine
 from rsbench.errors import UsageError
-from rsbench.report.arithmetic import network_text
 from rsbench.report.numbers import count_text, percent_down, time_text
+from rsbench.report.run_facts import network_text
 
 if TYPE_CHECKING:
     from rsbench.jobs.benchmark_settings import SettingSpeed

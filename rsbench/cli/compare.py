@@ -36,17 +36,16 @@ def compare(
     if seed < 0:
         raise UsageError(f"--seed {seed}: give a whole number ≥ 0")
 
-    from rsbench.report.comparison import check_comparable, comparison_json
+    from rsbench.report.comparison import check_comparable, comparison_json, comparison_table
     from rsbench.report.comparison import compare as compare_runs
-    from rsbench.report.comparison_text import comparison_table
     from rsbench.store.store import Store
 
     with Store.open_existing(o.database(db)) as store:
         runs = store.run(first), store.run(second)
         check_comparable(*runs, norm)
         pair_a, pair_b = [(run, store.image_columns(run.id)) for run in runs]
-    found = compare_runs(pair_a, pair_b, radii, norm=norm, confidence=confidence, resamples=resamples, seed=seed)
+    comparison = compare_runs(pair_a, pair_b, radii, norm=norm, confidence=confidence, resamples=resamples, seed=seed)
     if json:
-        print_json(comparison_json(found))
+        print_json(comparison_json(comparison))
     else:
-        print_rich(comparison_table(found))
+        print_rich(comparison_table(comparison))

@@ -8,7 +8,8 @@ import typer
 from rsbench.cli import options as o
 from rsbench.cli.output import print_json, print_rich
 from rsbench.errors import UsageError
-from rsbench.report.numbers import DEFAULT_RADII, split_radii, thresholds
+from rsbench.records import NORMS
+from rsbench.report.numbers import DEFAULT_RADII, split_radii
 
 
 def leaderboard(
@@ -26,27 +27,22 @@ def leaderboard(
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, in full precision.")] = False,
 ) -> None:
     """Print the leaderboard of sealed runs; the best sigma of a method unless --all."""
+    radii, chosen_norm = split_radii(radius), o.choice("--norm", norm, NORMS)
     if json and csv:
-        raise UsageError("--json and --csv exclude each other")
+        raise UsageError("--json and --csv exclude each other: choose one")
 
-    from rsbench.report.leaderboard import leaderboard as build
+    from rsbench.report.leaderboard import leaderboard as rank
     from rsbench.report.leaderboard import leaderboard_frame, leaderboard_json
-    from rsbench.report.reported import reported_json, reported_tables
-    from rsbench.report.reported_text import reported_text
+    from rsbench.report.reported import reported_json, reported_tables, reported_text
+    from rsbench.report.runs import open_report
     from rsbench.report.terminal import leaderboard_table
-    from rsbench.store.store import Store
 
-    radii = split_radii(radius)
-    with Store.open_existing(o.database(db)) as store:
-        runs = store.with_certified(store.sealed_runs(dataset, exploratory=exploratory), thresholds(radii))
-        incomplete = len(store.incomplete_runs(dataset))
-        known = store.dataset_names()
-        figures = store.reported(dataset)
-    if dataset is not None and not runs and dataset not in known and not figures:
-        raise UsageError(f"no sealed run on {dataset!r}: there are runs on {', '.join(known) or 'no data set yet'}")
-    board = build(runs, norm=norm, radii=radii, incomplete=incomplete, select_best=not all_runs)
-    shown = [group.protocol.dataset for group in board.groups] if dataset is None else [dataset]
-    papers = reported_tables(figures, datasets=shown, norm=norm, radii=radii)
+    report = open_report(o.database(db), dataset=dataset, exploratory=exploratory)
+    counts = report.certified_counts(report.sealed, radii)
+    incomplete, select_best = len(report.incomplete), not all_runs
+    board = rank(report.sealed, counts, norm=chosen_norm, radii=radii, incomplete=incomplete, select_best=select_best)
+    datasets = [group.protocol.dataset for group in board.groups] if dataset is None else [dataset]
+    papers = reported_tables(report.reported, datasets=datasets, norm=norm, radii=radii)
     if json:
         print_json(leaderboard_json(board) | {"reported": [reported_json(table) for table in papers]})
     elif csv:

@@ -21,13 +21,6 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET_NORMALISATION: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def normalisation_text(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
-    """A normalisation in a form that `--normalisation` takes."""
-    if not any(mean) and set(std) == {1.0}:
-        return "none"
-    return "/".join(",".join(repr(value) for value in values) for values in (mean, std))
-
-
 class ImageDataset(ABC):
     """Images with labels. Pixels are whole numbers k in {0..q}, or float32 in [0,1] where they lie on no grid.
 

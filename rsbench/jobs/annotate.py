@@ -4,7 +4,7 @@ import numpy as np
 
 from rsbench.errors import UsageError
 from rsbench.records import AnnotationKind, RunRecord
-from rsbench.report.annotations import is_withheld
+from rsbench.report.ranking import is_ranked
 from rsbench.store.store import Store
 
 _BLOCK = 4096
@@ -23,7 +23,7 @@ def annotate(
             raise UsageError(f"run {each.fingerprint[:12]} is not sealed: the command that began it finishes it")
     if other is not None:
         _check_other(run, other)
-        if kind == "superseded" and is_withheld(other):
+        if kind == "superseded" and not is_ranked(other):
             raise UsageError(f"run {other.fingerprint[:12]} is itself not ranked: name the run that is")
         if kind == "reproduced":
             _check_same_votes(store, run, other)

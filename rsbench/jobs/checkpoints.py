@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from rsbench.atomic_files import write_atomically
-from rsbench.data.dataset import ImageDataset, Normalisation, normalisation_text
+from rsbench.data.dataset import ImageDataset, Normalisation
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.jobs.normalisation import (
     NORMALISATION_FORMS,
@@ -19,7 +19,7 @@ from rsbench.methods import measure_for, method_named
 from rsbench.models.architectures import architecture_named, build_backbone, check_outputs, is_buildable
 from rsbench.models.checkpoint import BaseClassifier, Checkpoint, headers_of_content, safetensors_header
 from rsbench.records import CheckpointRecord, DatasetInfo
-from rsbench.specs import CheckpointHeader
+from rsbench.specs import CheckpointHeader, normalisation_text
 from rsbench.store.store import Store
 
 

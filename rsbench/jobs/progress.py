@@ -10,6 +10,7 @@ from rsbench.errors import IncompleteError, UnavailableError
 from rsbench.records import ImageColumns
 from rsbench.specs import CertificationSpec
 from rsbench.theory.catalogue import CERTIFICATES
+from rsbench.theory.metrics import holds
 
 RADII = (0.25, 0.5, 1.0)
 
@@ -43,7 +44,7 @@ class ProgressTally:
     """
 
     def __init__(self, spec: CertificationSpec) -> None:
-        self._is_closed = CERTIFICATES[spec.certificate].ball == "closed"
+        self._ball = CERTIFICATES[spec.certificate].ball
         self._images = self._abstained = 0
         self._certified = np.zeros(len(RADII), dtype=np.int64)
 
@@ -52,8 +53,7 @@ class ProgressTally:
         self._images += len(images)
         self._abstained += int((images.predicted_N < 0).sum())
         radius_N1 = images.radius_N[images.correct_N][:, None]
-        certified_NR = radius_N1 >= np.array(RADII) if self._is_closed else radius_N1 > np.array(RADII)
-        self._certified += certified_NR.sum(axis=0)
+        self._certified += holds(radius_N1, RADII, self._ball).sum(axis=0)
 
     def __str__(self) -> str:
         if not self._images:

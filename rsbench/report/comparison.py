@@ -5,79 +5,90 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich import box
+from rich.console import Group as Stack
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from rsbench.errors import UsageError
-from rsbench.records import BoolArray, FloatArray, ImageColumns, RunRecord
-from rsbench.report.annotations import annotation_text
-from rsbench.report.configuration import certificate_of, threat_model_of
-from rsbench.theory.certificate import Norm
+from rsbench.methods import title_of
+from rsbench.records import BoolArray, FloatArray, ImageColumns, Norm, RunRecord
+from rsbench.report.numbers import percent_down, radius_text, seed_text, sigma_text
+from rsbench.report.ranking import annotation_text
+from rsbench.report.run_facts import certificate_of, curve_of, seed_of, threat_model_of
 from rsbench.theory.comparison import Interval, McNemar, exact_mcnemar, holm, paired_bootstrap
+from rsbench.theory.metrics import holds
 from rsbench.theory.rounding import radius_threshold
 
 
 @dataclass(frozen=True)
 class AtRadius:
-    """Certified accuracies at a radius, which images tell them apart, and whether that can be chance.
-
-    `corrected` is the p-value corrected by Holm for all radii of the comparison.
-    """
+    """The certified accuracies of both runs at a radius, and whether their difference can be chance."""
 
     radius: str
+    """As typed."""
+
     first: float
     second: float
     test: McNemar
     corrected: float
+    """The p-value, corrected by Holm's method for all radii of the comparison."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What two runs say of the same images in one norm and under one threat model.
-
-    `average_radius` is the difference of the average certified radii, first minus second, between the limits of a
-    bootstrap over images.
-    """
+    """Two runs compared in one norm and under one threat model."""
 
     first: RunRecord
     second: RunRecord
     norm: Norm
     threat_model: str
     radii: tuple[AtRadius, ...]
-    average_radius: Interval
+    average_radius: Interval | None
+    """Difference of the average certified radii, first minus second; None where a radius is infinite."""
+
     confidence: float
+    """Coverage of the interval."""
+
     resamples: int
+    """Bootstrap samples that the interval comes from."""
+
     seed: int
+    """Seed of the bootstrap."""
 
 
 def check_comparable(first: RunRecord, second: RunRecord, norm: str | None) -> tuple[Norm, str]:
-    """The norm and the threat model of a comparison: without a `norm`, the first that both certificates hold in.
+    """Return the norm and the threat model of a comparison. The default norm is the first that both runs share.
 
-    Raises UsageError when the runs are not sealed, invalid or one and the same, or when they are on other data or
-    images, hold in no common norm, or under other threat models.
+    Raises UsageError when the runs are the same run, one is not sealed or is invalid, or they differ in their dataset,
+    images, threat model or norms.
     """
     if first.id == second.id:
         raise UsageError(f"run {first.fingerprint[:12]} is named twice: name two runs")
     for run in (first, second):
         if run.curve is None:
-            raise UsageError(f"run {run.fingerprint[:12]} is not sealed: the command that began it finishes it")
-        for said in run.annotations:
-            if said.kind == "invalid":
-                raise UsageError(f"run {run.fingerprint[:12]} is {annotation_text(said)}: compare another")
-    for what, one, other in (
-        ("data sets", _dataset(first), _dataset(second)),
+            raise UsageError(f"run {run.fingerprint[:12]} is not sealed: run the command that began it again")
+        for annotation in run.annotations:
+            if annotation.kind == "invalid":
+                raise UsageError(f"run {run.fingerprint[:12]} is {annotation_text(annotation)}: compare another run")
+    norms, other_norms = certificate_of(first).norms, certificate_of(second).norms
+    for noun, value, other in (
+        ("dataset", _dataset(first), _dataset(second)),
         ("images", first.images, second.images),
-        ("threat models", threat_model_of(first), threat_model_of(second)),
+        ("threat model", threat_model_of(first), threat_model_of(second)),
     ):
-        if one != other:
-            raise UsageError(f"the runs have different {what} ({one}; {other}): only like can be compared with like")
-    shared = [n for n in certificate_of(first).norms if n in certificate_of(second).norms]
+        if value != other:
+            raise UsageError(f"the runs differ in their {noun} ({value}; {other}): compare runs with the same {noun}")
+    shared = [choice for choice in norms if choice in other_norms]
     if norm is not None and norm not in shared:
         raise UsageError(f"--norm {norm}: the certificates of these runs share {' and '.join(shared) or 'no norm'}")
     if not shared:
         raise UsageError(
-            f"certificate {first.certificate} holds in {' and '.join(certificate_of(first).norms)}, "
-            f"{second.certificate} in {' and '.join(certificate_of(second).norms)}: no norm is common"
+            f"certificate {first.certificate} holds in {' and '.join(norms)}, {second.certificate} in "
+            f"{' and '.join(other_norms)}: the runs share no norm"
         )
-    return next(n for n in shared if norm in (None, n)), threat_model_of(first)
+    return next(choice for choice in shared if norm in (None, choice)), threat_model_of(first)
 
 
 def compare(
@@ -90,9 +101,9 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Comparison:
-    """Certified accuracies by McNemar's exact test with Holm's correction, average radii by the paired bootstrap.
+    """Compare certified accuracies by McNemar's exact test with Holm's correction, average radii by a paired bootstrap.
 
-    radii: as typed (see `checked_radii`). seed: of the bootstrap's resampling.
+    radii: as typed, see `checked_radii`. seed: of the bootstrap.
     Raises UsageError where `check_comparable` does.
     """
     (run_a, images_a), (run_b, images_b) = first, second
@@ -100,6 +111,10 @@ def compare(
     certified = [(_certified(run_a, images_a, radius), _certified(run_b, images_b, radius)) for radius in radii]
     tests = [exact_mcnemar(a_N, b_N) for a_N, b_N in certified]
     corrected = holm(np.array([test.p_value for test in tests]))
+    radii_a_N, radii_b_N = _credited_radii(images_a), _credited_radii(images_b)
+    interval = None
+    if np.isfinite(radii_a_N).all() and np.isfinite(radii_b_N).all():
+        interval = paired_bootstrap(radii_a_N, radii_b_N, seed=seed, confidence=confidence, resamples=resamples)
     return Comparison(
         run_a,
         run_b,
@@ -109,9 +124,7 @@ def compare(
             AtRadius(radius, float(a_N.mean()), float(b_N.mean()), test, float(p))
             for radius, (a_N, b_N), test, p in zip(radii, certified, tests, corrected, strict=True)
         ),
-        paired_bootstrap(
-            _credited(images_a), _credited(images_b), seed=seed, confidence=confidence, resamples=resamples
-        ),
+        interval,
         confidence,
         resamples,
         seed,
@@ -119,8 +132,8 @@ def compare(
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison in full precision."""
-    mean = comparison.average_radius
+    """Return a comparison as plain JSON values in full precision."""
+    interval = comparison.average_radius
     return {
         "first": _run_json(comparison.first),
         "second": _run_json(comparison.second),
@@ -141,9 +154,9 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
             for at in comparison.radii
         ],
         "average_certified_radius": {
-            "difference": mean.mean,
-            "low": mean.low,
-            "high": mean.high,
+            "difference": None if interval is None else interval.mean,
+            "low": None if interval is None else interval.low,
+            "high": None if interval is None else interval.high,
             "confidence": comparison.confidence,
             "resamples": comparison.resamples,
             "seed": comparison.seed,
@@ -151,19 +164,76 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def comparison_table(comparison: Comparison) -> RenderableType:
+    """Return a comparison for a terminal: both runs, a row for each radius, and the average certified radii."""
+    first = comparison.first
+    return Stack(
+        Text(f"{first.dataset.name} · {first.image_count:,} images · {comparison.norm}, {comparison.threat_model}"),
+        Text(_run_text("A", first), style="dim"),
+        Text(_run_text("B", comparison.second), style="dim"),
+        _accuracy_table(comparison),
+        Text(_average_text(comparison)),
+        Text(
+            "p: McNemar's exact test on the images that only one run certifies; Holm: corrected for all radii",
+            style="dim",
+        ),
+    )
+
+
 def _dataset(run: RunRecord) -> str:
     return f"{run.dataset.name} {run.dataset.fingerprint[:12]}"
 
 
 def _certified(run: RunRecord, images: ImageColumns, radius: str) -> BoolArray:
-    threshold = radius_threshold(radius)
-    holds_N = images.radius_N > threshold if certificate_of(run).ball == "open" else images.radius_N >= threshold
-    return images.correct_N & holds_N
+    return images.correct_N & holds(images.radius_N, radius_threshold(radius), certificate_of(run).ball)
 
 
-def _credited(images: ImageColumns) -> FloatArray:
+def _credited_radii(images: ImageColumns) -> FloatArray:
+    """Return the radius of each image, 0 where it is not classified correctly."""
     return np.where(images.correct_N, images.radius_N, 0.0)
 
 
 def _run_json(run: RunRecord) -> dict[str, Any]:
     return {"run": run.fingerprint, "method": run.method, "sigma": run.sigma, "certificate": run.certificate}
+
+
+def _run_text(letter: str, run: RunRecord) -> str:
+    certificate = certificate_of(run)
+    return (
+        f"{letter}  {run.fingerprint[:12]}  {title_of(run.method)}, σ {sigma_text(run.sigma)}, "
+        f"seed {seed_text(seed_of(run))}, {certificate.name} ({certificate.ball} ball)"
+    )
+
+
+def _accuracy_table(comparison: Comparison) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    for heading in ("radius", "A %", "B %", "A − B", "only A", "only B", "p", "p (Holm)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for at in comparison.radii:
+        difference = 100.0 * (at.test.only_first - at.test.only_second) / comparison.first.image_count
+        table.add_row(
+            at.radius,
+            percent_down(at.first),
+            percent_down(at.second),
+            f"{difference:+.1f}",
+            f"{at.test.only_first:,}",
+            f"{at.test.only_second:,}",
+            _p_text(at.test.p_value),
+            _p_text(at.corrected),
+        )
+    return table
+
+
+def _average_text(comparison: Comparison) -> str:
+    averages = [radius_text(curve_of(run).average_certified_radius) for run in (comparison.first, comparison.second)]
+    beginning, interval = f"ACR {averages[0]} and {averages[1]}: ", comparison.average_radius
+    if interval is None:
+        return f"{beginning}not compared, because a radius is infinite"
+    return (
+        f"{beginning}A − B {interval.mean:+.4f}, {100 * comparison.confidence:g} % interval "
+        f"{interval.low:+.4f} to {interval.high:+.4f} ({comparison.resamples:,} paired resamples)"
+    )
+
+
+def _p_text(p_value: float) -> str:
+    return f"{p_value:.3f}" if p_value >= 0.001 else f"{p_value:.1e}"

@@ -1,18 +1,17 @@
-"""Runs that differ in nothing but their seed, and what they say together."""
+"""Board entries, and the runs that are averaged because they differ only in their seeds."""
 
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from rsbench.errors import StoreError
 from rsbench.methods import METHODS
-from rsbench.records import CurveRecord, RunRecord, Tier
-from rsbench.report.arithmetic import NOISE_TEXT
+from rsbench.records import CertifiedCounts, RunRecord
 from rsbench.report.numbers import budget_text
+from rsbench.report.run_facts import NOISE_TEXT, certificate_of, curve_of, remark_of, seed_of
 from rsbench.specs import CertificationSpec, Spec
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import GRID, Certificate
@@ -23,37 +22,47 @@ _threshold = lru_cache(maxsize=1024)(radius_threshold)
 
 
 @dataclass(frozen=True)
-class Approach:
-    """A method with its certificate and budget: what a line of the board stands for.
-
-    n and α are None where the law is enumerated, n0 also where an import does not tell it. `remark`: where the numbers
-    come from (see `remark_of`), and `notes` what more a reader must know of them. `on_grid`: noise was whole numbers,
-    and the certificate speaks of images on the grid. `variant` is empty, or tells apart
-    runs of one seed that must not be averaged.
-    """
+class BoardEntry:
+    """A line of the board: a method with its certificate and budget."""
 
     method: str
     family: str
+    """Name of the family of the smoothing measure."""
+
     certificate: str
     procedure: str
     n_select: int | None
+    """n0; None where the measure is enumerated, or where an import does not say it."""
+
     n_estimate: int | None
+    """n; None where the measure is enumerated."""
+
     failure_probability: float | None
+    """α; None where the measure is enumerated."""
+
     remark: str = ""
+    """Where the numbers come from, see `remark_of`."""
+
     notes: tuple[str, ...] = ()
-    on_grid: bool = False
+    """What else a reader must know of the numbers."""
+
+    uses_integer_noise: bool = False
+    """Whether the noise was drawn in whole numbers, so that the certificate speaks of images on the grid."""
+
     variant: str = ""
+    """What distinguishes the line from others of the same method that must not be averaged with it."""
+
     trained_sigma: float | None = None
     """σ of the training where runs certify with another σ, else None."""
 
     @property
     def title(self) -> str:
         """The method as the board prints it, with the certificate and procedure where they are not its own."""
-        known = METHODS.get(self.method)
-        other = [] if known is None or known.certificate == self.certificate else [self.certificate]
-        usual = "one-versus-rest" if known is None else known.procedure
-        other += [] if self.procedure == usual else [self.procedure]
-        return (known.title if known else self.method) + (f" ({', '.join(other)})" if other else "")
+        method = METHODS.get(self.method)
+        differing = [] if method is None or method.certificate == self.certificate else [self.certificate]
+        usual = "one-versus-rest" if method is None else method.procedure
+        differing += [] if self.procedure == usual else [self.procedure]
+        return (method.title if method else self.method) + (f" ({', '.join(differing)})" if differing else "")
 
     @property
     def budget(self) -> str:
@@ -82,14 +91,14 @@ class Approach:
     @property
     def threat_model(self) -> str:
         """Which perturbed images the certificate speaks of, under this method's noise."""
-        return GRID if self.on_grid else self.theorem.threat_models[self.family]
+        return GRID if self.uses_integer_noise else self.theorem.threat_models[self.family]
 
 
 @dataclass(frozen=True, eq=False)
 class Configuration:
-    """The runs of one approach, σ and protocol, each of another seed (see `seed_of`), in the order of their seeds."""
+    """The runs of one board entry, σ and protocol, each with another seed (see `seed_of`), by seed."""
 
-    approach: Approach
+    entry: BoardEntry
     sigma: float
     runs: tuple[RunRecord, ...]
 
@@ -128,17 +137,20 @@ class Configuration:
         """Sample standard deviation over seeds of the ACR; None where there is only one seed."""
         return sample_spread([curve_of(run).average_certified_radius for run in self.runs])
 
-    def certified_accuracy(self, radius: str) -> float:
-        """Mean over seeds of the share of images that are correct and certified at a radius, given as typed."""
-        return self._mean(self._certified(radius))
+    def certified_accuracy(self, radius: str, counts: CertifiedCounts) -> float:
+        """Mean over seeds of the share of images that are correct and certified at a radius, given as typed.
 
-    def spread(self, radius: str) -> float | None:
+        Raises KeyError when `counts` does not contain the curves at that radius.
+        """
+        return self._mean(self._certified(radius, counts))
+
+    def certified_spread(self, radius: str, counts: CertifiedCounts) -> float | None:
         """Sample standard deviation over seeds of that share; None where there is only one seed."""
-        return sample_spread([count / self.images for count in self._certified(radius)])
+        return sample_spread([count / self.images for count in self._certified(radius, counts)])
 
-    def _certified(self, radius: str) -> list[int]:
-        threshold, at_least = _threshold(radius), self.approach.theorem.ball == "closed"
-        return [curve_of(run).certified[threshold][at_least] for run in self.runs]
+    def _certified(self, radius: str, counts: CertifiedCounts) -> list[int]:
+        threshold, ball = _threshold(radius), self.entry.theorem.ball
+        return [counts.count(curve_of(run).id, threshold, ball) for run in self.runs]
 
     def _mean(self, counts: Iterable[int]) -> float:
         # One division of whole numbers gives the float nearest to the mean, which can then be rounded down exactly.
@@ -146,97 +158,32 @@ class Configuration:
 
 
 def configurations(runs: Sequence[RunRecord]) -> list[Configuration]:
-    """Sealed runs of one protocol, grouped so that only seeds are averaged.
+    """Group sealed runs of one protocol so that only seeds are averaged.
 
-    Runs of the same method, certificate, budget, training recipe and σ are one configuration when each has its own
-    seed and its own checkpoint. Otherwise they differ in something that a mean would hide (other noise for one
-    checkpoint, another batch size or device): each of these runs is then a configuration of its own, told apart by its
-    checkpoint, or by its fingerprint where they share that too.
+    Runs of the same method, certificate, budget, training recipe and σ are one configuration if each has its own seed
+    and its own checkpoint. Otherwise they differ in something that a mean would hide, such as the noise of the votes of
+    one checkpoint. Each of these runs is then a configuration of its own, named by its checkpoint, or by its
+    fingerprint where they share the checkpoint too.
 
-    Raises StoreError when a run declares a certificate that this version does not know.
+    Raises UsageError when the certificate of a run is not known here.
     """
-    cells: dict[tuple[Approach, float], list[RunRecord]] = defaultdict(list)
-    for run, approach in zip(runs, _approaches(runs), strict=True):
-        cells[(approach, run.sigma)].append(run)
-    found = []
-    for (approach, sigma), members in cells.items():
+    cells: dict[tuple[BoardEntry, float], list[RunRecord]] = defaultdict(list)
+    for run, entry in zip(runs, _entries(runs), strict=True):
+        cells[entry, run.sigma].append(run)
+    grouped = []
+    for (entry, sigma), members in cells.items():
         members.sort(key=lambda run: (-1 if (seed := seed_of(run)) is None else seed, run.fingerprint))
         seeds, checkpoints = {seed_of(run) for run in members}, {run.checkpoint_sha256 for run in members}
         if len(seeds) == len(checkpoints) == len(members):
-            found.append(Configuration(approach, sigma, tuple(members)))
+            grouped.append(Configuration(entry, sigma, tuple(members)))
         else:
-            found += [Configuration(_single(approach, run, members), sigma, (run,)) for run in members]
-    return found
-
-
-def seed_of(run: RunRecord) -> int | None:
-    """The seed that a run counts under: its checkpoint's training seed, or that of the votes for a foreign one.
-
-    None of an imported run.
-    """
-    return run.seed if run.training_seed is None else run.training_seed
+            grouped += [Configuration(_single(entry, run, members), sigma, (run,)) for run in members]
+    return grouped
 
 
 def sample_spread(values: Sequence[float]) -> float | None:
-    """Sample standard deviation, None of fewer than two values or where one is infinite."""
+    """Return the sample standard deviation; None for fewer than two values or if one is infinite."""
     return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
-
-
-def curve_of(run: RunRecord) -> CurveRecord:
-    """The curve of a sealed run."""
-    assert run.curve is not None  # noqa: S101 - sealed runs have their curve
-    return run.curve
-
-
-def threat_model_of(run: RunRecord) -> str:
-    """Which perturbed images a run's certificate speaks of. Raises StoreError where `certificate_of` does."""
-    certificate = certificate_of(run)
-    return GRID if run.spec.uses_integer_noise else certificate.threat_models[run.family]
-
-
-def certificate_of(run: RunRecord) -> Certificate:
-    """The certificate of a run's curve, or that it declared. Raises StoreError when this version does not know it."""
-    name = run.certificate if run.curve is None else run.curve.certificate
-    if name not in CERTIFICATES:
-        raise StoreError(
-            f"run {run.fingerprint[:12]} declares the certificate {name!r}, which this rsbench does not know: "
-            "upgrade rsbench"
-        )
-    return CERTIFICATES[name]
-
-
-TIER_TEXT: Mapping[Tier, str] = {
-    "measured": "",
-    "reproduced": "reproduced by another run",
-    "imported-votes": "imported (votes)",
-    "imported-radii": "imported (radii only)",
-}
-
-
-def remark_of(run: RunRecord) -> str:
-    """Where the numbers of a curve come from, empty where the run measured them and declared them beforehand.
-
-    That another run reproduced it is no part of this: such a run is averaged with its seeds as any other.
-    """
-    curve = run.curve
-    told = [] if run.tier == "reproduced" else [TIER_TEXT[run.tier]]
-    if curve is not None and curve.statement:
-        told.append(f"stated afterwards to be declared in {curve.statement}")
-    return "; ".join(text for text in told if text)
-
-
-def curve_text(curve: CurveRecord) -> str:
-    """Which certificate a curve is of, at which n and α, and whether that was declared beforehand."""
-    exact = curve.failure_probability is None
-    drawn = "exact" if exact else f"n {curve.n:,} · α {curve.failure_probability:g} · {curve.procedure}"
-    return f"{curve.certificate} · {drawn} · {standing_text(curve)}"
-
-
-def standing_text(curve: CurveRecord) -> str:
-    """When the choices behind a curve were fixed, in words."""
-    if curve.standing == "stated-afterwards":
-        return f"stated afterwards to be declared in {curve.statement}"
-    return curve.standing
 
 
 # Fields of a specification with their values.
@@ -274,44 +221,44 @@ def _fields(spec: Spec, names: frozenset[str]) -> _Fields:
     return tuple((name, tuple(sorted(value.items())) if isinstance(value, dict) else value) for name, value in values)
 
 
-def _approaches(runs: Sequence[RunRecord]) -> list[Approach]:
-    """The approach of each run: a method that was trained by several recipes has one for each."""
-    plain = [_approach(run) for run in runs]
-    on_grid = {approach for approach in plain if approach.on_grid}
-    plain = [_beside(approach, on_grid) for approach in plain]
+def _entries(runs: Sequence[RunRecord]) -> list[BoardEntry]:
+    """Return the board entry of each run. Runs with different recipes have different entries."""
+    plain = [_entry(run) for run in runs]
+    with_integer_noise = {entry for entry in plain if entry.uses_integer_noise}
+    plain = [_with_noise_named(entry, with_integer_noise) for entry in plain]
     recipe_by_run = [recipe_of(run) for run in runs]
-    recipes: dict[Approach, set[Recipe]] = defaultdict(set)
-    for approach, recipe in zip(plain, recipe_by_run, strict=True):
-        recipes[approach].add(recipe)
+    recipes: dict[BoardEntry, set[Recipe]] = defaultdict(set)
+    for entry, recipe in zip(plain, recipe_by_run, strict=True):
+        recipes[entry].add(recipe)
     named = {
-        (approach, recipe): approach if len(several) == 1 else _variant(approach, _recipe_label(recipe, several))
-        for approach, several in recipes.items()
+        (entry, recipe): entry if len(several) == 1 else _variant(entry, _recipe_label(recipe, several))
+        for entry, several in recipes.items()
         for recipe in several
     }
-    return [named[approach, recipe] for approach, recipe in zip(plain, recipe_by_run, strict=True)]
+    return [named[entry, recipe] for entry, recipe in zip(plain, recipe_by_run, strict=True)]
 
 
-def _beside(approach: Approach, on_grid: set[Approach]) -> Approach:
-    """Told apart where the same was also drawn in whole numbers."""
-    alike = not approach.on_grid and replace(approach, on_grid=True) in on_grid
-    return replace(approach, variant="noise in float32") if alike else approach
-
-
-def _approach(run: RunRecord) -> Approach:
-    certificate, curve = certificate_of(run).name, curve_of(run)
-    return Approach(
-        run.method,
-        run.family,
-        certificate,
-        curve.procedure,
-        run.n_select,
-        None if curve.failure_probability is None else curve.n,
-        curve.failure_probability,
-        remark_of(run),
-        run.notes,
-        run.spec.uses_integer_noise,
+def _entry(run: RunRecord) -> BoardEntry:
+    curve = curve_of(run)
+    return BoardEntry(
+        method=run.method,
+        family=run.family,
+        certificate=certificate_of(run).name,
+        procedure=curve.procedure,
+        n_select=run.n_select,
+        n_estimate=None if curve.failure_probability is None else curve.n,
+        failure_probability=curve.failure_probability,
+        remark=remark_of(run),
+        notes=run.notes,
+        uses_integer_noise=run.spec.uses_integer_noise,
         trained_sigma=None if run.training_sigma in (None, run.sigma) else run.training_sigma,
     )
+
+
+def _with_noise_named(entry: BoardEntry, with_integer_noise: set[BoardEntry]) -> BoardEntry:
+    """Name the noise of an entry if the board has the same entry with noise in whole numbers."""
+    has_counterpart = not entry.uses_integer_noise and replace(entry, uses_integer_noise=True) in with_integer_noise
+    return replace(entry, variant=NOISE_TEXT["philox4x32-float"]) if has_counterpart else entry
 
 
 def _recipe_label(recipe: Recipe, several: set[Recipe]) -> str:
@@ -352,12 +299,15 @@ def _field_text(name: str, value: Any) -> str:
             return f"{name.replace('_', ' ')} {value}"
 
 
-def _single(approach: Approach, run: RunRecord, members: Sequence[RunRecord]) -> Approach:
-    same_checkpoint = sum(other.checkpoint_sha256 == run.checkpoint_sha256 for other in members) > 1
-    known = run.checkpoint_sha256 is not None and not same_checkpoint
-    name = f"checkpoint {run.checkpoint_sha256}"[:23] if known else f"run {run.fingerprint[:12]}"
-    return _variant(approach, name)
+def _single(entry: BoardEntry, run: RunRecord, members: Sequence[RunRecord]) -> BoardEntry:
+    """Return the entry of a run that must not be averaged with the other members of its cell."""
+    sha256 = run.checkpoint_sha256
+    is_only_run_of_checkpoint = sum(other.checkpoint_sha256 == sha256 for other in members) == 1
+    name = f"run {run.fingerprint[:12]}"
+    if sha256 is not None and is_only_run_of_checkpoint:
+        name = f"checkpoint {sha256[:12]}"
+    return _variant(entry, name)
 
 
-def _variant(approach: Approach, name: str) -> Approach:
-    return replace(approach, variant=f"{approach.variant}, {name}".removeprefix(", "))
+def _variant(entry: BoardEntry, name: str) -> BoardEntry:
+    return replace(entry, variant=f"{entry.variant}, {name}".removeprefix(", "))

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from rsbench.errors import UsageError
-from rsbench.records import FloatArray, RunRecord, StepCurve
-from rsbench.report.annotations import ranked
-from rsbench.report.configuration import Configuration, certificate_of, configurations, curve_of, seed_of
-from rsbench.report.leaderboard import NORMS
-from rsbench.report.protocol import Protocol, protocol_of
-from rsbench.theory.metrics import Ball, certified_counts
+from rsbench.records import NORMS, Ball, FloatArray, RunRecord, StepCurve
+from rsbench.report.configuration import Configuration, configurations
+from rsbench.report.ranking import Protocol, protocol_of, ranked
+from rsbench.report.run_facts import certificate_of, curve_of, seed_of
+from rsbench.theory.metrics import certified_counts
 
 MOST_STEPS = 200
 MOST_WITH_RUNS = 24
@@ -33,7 +32,7 @@ def curve_frame(runs: Sequence[RunRecord], norm: str, steps: Mapping[int, StepCu
     before (`step-after`), a closed ball's takes that of the point after (`step-before`).
 
     A line of more than MOST_STEPS steps is thinned to that many, each as low as the lowest that it stands for.
-    Raises UsageError for an unknown norm, StoreError for runs of a newer version.
+    Raises UsageError for an unknown norm.
     """
     if norm not in NORMS:
         raise UsageError(f"unknown norm {norm!r}: choose from {', '.join(NORMS)}")
@@ -111,19 +110,19 @@ def _lines(configuration: Configuration, protocol: Protocol, norm: str, steps: M
     lines: list[tuple[str, Sequence[RunRecord]]] = [("mean", runs)]
     if len(runs) > 1:
         lines += [(run.fingerprint, [run]) for run in runs]
-    approach = configuration.approach
+    entry = configuration.entry
     shared = {
         "group": protocol.heading,
         "standing": protocol.standing,
         "dataset": protocol.dataset,
         "images": protocol.images,
-        "method": approach.method,
-        "title": approach.title,
-        "variant": approach.label,
-        "certificate": approach.certificate,
+        "method": entry.method,
+        "title": entry.title,
+        "variant": entry.label,
+        "certificate": entry.certificate,
         "norm": norm,
-        "ball": approach.theorem.ball,
-        "budget": approach.budget,
+        "ball": entry.theorem.ball,
+        "budget": entry.budget,
         "sigma": configuration.sigma,
     }
     found = []

@@ -6,10 +6,10 @@ The file is a document of its own, and can be put into another by an input comma
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from rsbench.report.configuration import seed_of
 from rsbench.report.leaderboard import Cell, Group, Leaderboard, Row
 from rsbench.report.numbers import percent_down, radius_text, sigma_text
 from rsbench.report.reported import REPORTED_TITLE, ReportedCell, ReportedRow, ReportedTable
+from rsbench.report.run_facts import seed_of
 
 # LaTeX tells by \@nodocument whether the document has begun, and so whether another one holds this file.
 _HEAD = r"""% Made by rsbench {version}. Compile this file as it is, or \input it into a paper that loads booktabs.
@@ -61,7 +61,7 @@ def _measured(board: Leaderboard, group: Group, version: str) -> str:
     for i, row in enumerate(rows):
         upper, lower = zip(*(column[i] for column in columns), strict=True)
         lines += [r"\addlinespace"] if i else []
-        lines += [_line([escaped(row.approach.title), *upper]), _line([_below(row, board), *lower])]
+        lines += [_line([escaped(row.entry.title), *upper]), _line([_below(row, board), *lower])]
     headings = ["method", *(f"$r = {escaped(radius)}$" for radius in board.radii), "ACR"]
     return _table(_caption(board, group, version), headings, lines)
 
@@ -95,7 +95,7 @@ def _below(row: Row, board: Leaderboard) -> str:
         told = [] if seed is None else [row.seeds_label]
     else:
         told = [*([] if seed is None else [f"seed {seed}"]), f"run {run.fingerprint[:12]}"]
-    text = ", ".join([*told, *([row.approach.variant] if row.approach.variant else [])])
+    text = ", ".join([*told, *([row.entry.variant] if row.entry.variant else [])])
     return rf"{{\scriptsize {escaped(text)}}}"
 
 
@@ -117,10 +117,10 @@ def _caption(board: Leaderboard, group: Group, version: str) -> str:
         sentences.append(r"Mean $\pm$ sample standard deviation over seeds.")
     sentences += [
         "ACR: average certified radius.",
-        f"Threat model: {_by_method((row.approach.threat_model, row) for row in rows)}.",
-        f"Ball: {_by_method((row.approach.theorem.ball, row) for row in rows)}.",
-        f"Certificate: {_by_method((row.approach.theorem.source, row) for row in rows)}.",
-        f"Votes: {_by_method((row.approach.budget, row) for row in rows)}.",
+        f"Threat model: {_by_method((row.entry.threat_model, row) for row in rows)}.",
+        f"Ball: {_by_method((row.entry.theorem.ball, row) for row in rows)}.",
+        f"Certificate: {_by_method((row.entry.theorem.source, row) for row in rows)}.",
+        f"Votes: {_by_method((row.entry.budget, row) for row in rows)}.",
         *(f"{escaped(title)}: {escaped(remark)}." for title, remark in _remarks(rows)),
         f"rsbench {escaped(version)}.",
     ]
@@ -128,7 +128,7 @@ def _caption(board: Leaderboard, group: Group, version: str) -> str:
 
 
 def _remarks(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    told = [(row.approach.title, row.approach.caveats) for row in rows if row.approach.caveats]
+    told = [(row.entry.title, row.entry.caveats) for row in rows if row.entry.caveats]
     return list(dict.fromkeys(told))
 
 
@@ -136,7 +136,7 @@ def _by_method(facts: Iterable[tuple[str, Row]]) -> str:
     """A fact once where all rows share it, else each with the methods that it is of."""
     methods: dict[str, list[str]] = {}
     for fact, row in facts:
-        methods.setdefault(fact, []).append(row.approach.title)
+        methods.setdefault(fact, []).append(row.entry.title)
     if len(methods) == 1:
         return escaped(next(iter(methods)))
     told = (f"{fact} ({', '.join(dict.fromkeys(titles))})" for fact, titles in methods.items())
@@ -144,23 +144,22 @@ def _by_method(facts: Iterable[tuple[str, Row]]) -> str:
 
 
 def _reported(table: ReportedTable) -> str:
-    with_average = any(row.average_radius is not None for row in table.rows)
     lines: list[str] = []
     source = ""
     headings = ["method", *(["$r = 0$"] if table.with_zero else []), *(f"$r = {escaped(r)}$" for r in table.radii)]
-    headings += ["ACR"] if with_average else []
+    headings += ["ACR"] if table.with_average else []
     for row in table.rows:
         if row.source != source:
             source = row.source
             lines.append(rf"\addlinespace\multicolumn{{{len(headings)}}}{{@{{}}l}}{{\textit{{{escaped(source)}}}}} \\")
         upper = [_paper_method(row), *([_paper_number(row.at_zero)] if table.with_zero else [])]
         upper += [_paper_number(cell) for cell in row.cells]
-        if with_average:
+        if table.with_average:
             upper.append("--" if row.average_radius is None else str(row.average_radius))
         lines.append(_line(upper))
         if any(cell and cell.clean is not None for cell in row.cells):
             lower = ["", *([""] if table.with_zero else []), *(_paper_model(cell) for cell in row.cells)]
-            lines.append(_line([*lower, *([""] if with_average else [])]))
+            lines.append(_line([*lower, *([""] if table.with_average else [])]))
     return _table(_reported_caption(table), headings, lines)
 
 
@@ -171,7 +170,7 @@ def _reported_caption(table: ReportedTable) -> str:
     ]
     if table.with_zero:
         sentences.append("At $r = 0$ an abstention counts as wrong.")
-    if any(cell and cell.clean is not None for row in table.rows for cell in row.cells):
+    if table.with_clean:
         sentences.append(r"Below a number: clean accuracy, where nothing abstains, @ $\sigma$ of its model.")
     sentences += [f"$^*$ {escaped(selection)}: exploratory." for selection in table.selections]
     sentences += [rf"$^\ddagger$ Doubtful: {escaped(doubt)}." for doubt in table.doubts]

@@ -3,22 +3,18 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 
 from rsbench.errors import UsageError
-from rsbench.records import RunRecord
-from rsbench.report.annotations import ranked, withheld_lines
-from rsbench.report.configuration import TIER_TEXT, Approach, Configuration, certificate_of, configurations
-from rsbench.report.numbers import checked_radii, count_text
-from rsbench.report.protocol import STANDING_WARNING, Protocol, protocol_of
-from rsbench.theory.certificate import Norm
+from rsbench.records import NORMS, CertifiedCounts, RunRecord
+from rsbench.report.configuration import BoardEntry, Configuration, configurations
+from rsbench.report.numbers import checked_radii, count_text, json_number
+from rsbench.report.ranking import STANDING_WARNING, Protocol, exclusion_lines, protocol_of, ranked
+from rsbench.report.run_facts import TIER_TEXT, may_hold_in
 
-NORMS: tuple[str, ...] = get_args(Norm)
 SELECTED_ON_TEST = "σ selected on the test images: exploratory"
-CLEAN_LABEL = "clean (abstention = wrong)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +34,7 @@ class Cell:
 class Row:
     """One line: `cells` stand at the board's radii. Each cell, and `clean` and `average_radius`, has its own σ."""
 
-    approach: Approach
+    entry: BoardEntry
     cells: tuple[Cell, ...]
     clean: Cell
     average_radius: Cell
@@ -81,7 +77,7 @@ class Group:
 class Leaderboard:
     """A board at `radii`, as typed, in units of the pixel range [0, 1].
 
-    `incomplete` runs are not on it, nor are those that `withheld` tells of, a line for each annotation.
+    `incomplete` runs are not on it, nor are those that `excluded` names, a line for each reason.
     """
 
     norm: str
@@ -89,7 +85,7 @@ class Leaderboard:
     groups: tuple[Group, ...]
     select_best: bool
     incomplete: int
-    withheld: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
     @property
     def any_selected(self) -> bool:
@@ -98,26 +94,33 @@ class Leaderboard:
 
 
 def leaderboard(
-    runs: Sequence[RunRecord], *, norm: str, radii: Sequence[str], incomplete: int, select_best: bool = True
+    runs: Sequence[RunRecord],
+    counts: CertifiedCounts,
+    *,
+    norm: str,
+    radii: Sequence[str],
+    incomplete: int,
+    select_best: bool = True,
 ) -> Leaderboard:
     """The board of sealed runs whose certificate holds in `norm`, at `radii` (as typed).
+
+    counts: how many images the curves of the runs certify at these radii.
 
     With `select_best`, a method has one row for each budget, and each number is that of the σ which is best at it:
     that choice looks at the test images, and every such cell says so. Without, every run has its own row.
     Runs are averaged over their seeds and nothing else (see `configurations`). `incomplete`: how many runs were begun
-    and not sealed. Raises UsageError for an unknown norm or a radius that is none, StoreError for runs of a newer
-    version.
+    and not sealed. Raises UsageError for an unknown norm or a radius that is none.
     """
     if norm not in NORMS:
         raise UsageError(f"unknown norm {norm!r}: choose from {', '.join(NORMS)}")
     checked = checked_radii(radii)
-    in_norm = [run for run in runs if norm in certificate_of(run).norms]
+    in_norm = [run for run in runs if may_hold_in(run, norm)]
     by_protocol: dict[Protocol, list[RunRecord]] = defaultdict(list)
     for run in ranked(in_norm):
         by_protocol[protocol_of(run)].append(run)
     ordered = sorted(by_protocol.items(), key=lambda item: _place(item[0]))
-    groups = tuple(Group(protocol, _rows(members, checked, select_best)) for protocol, members in ordered)
-    return Leaderboard(norm, checked, groups, select_best, incomplete, tuple(withheld_lines(in_norm)))
+    groups = tuple(Group(protocol, _rows(members, counts, checked, select_best)) for protocol, members in ordered)
+    return Leaderboard(norm, checked, groups, select_best, incomplete, tuple(exclusion_lines(in_norm)))
 
 
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
@@ -143,7 +146,7 @@ def leaderboard_json(board: Leaderboard) -> dict[str, Any]:
         "radii": list(board.radii),
         "sigma_selected_on_test_images": board.any_selected,
         "incomplete_runs": board.incomplete,
-        "withheld": list(board.withheld),
+        "excluded_from_ranking": list(board.excluded),
         "groups": [
             asdict(group.protocol)
             | {
@@ -169,19 +172,21 @@ def _place(protocol: Protocol) -> tuple[object, ...]:
     return protocol.dataset, standing, -protocol.image_count, protocol.images, protocol.fingerprint
 
 
-def _rows(runs: Sequence[RunRecord], radii: tuple[str, ...], select_best: bool) -> tuple[Row, ...]:
+def _rows(
+    runs: Sequence[RunRecord], counts: CertifiedCounts, radii: tuple[str, ...], select_best: bool
+) -> tuple[Row, ...]:
     lines: dict[object, list[Configuration]] = defaultdict(list)
     if select_best:
         for configuration in configurations(runs):
-            lines[configuration.approach].append(configuration)
+            lines[configuration.entry].append(configuration)
     else:
         for i, run in enumerate(runs):
             lines[i] = configurations([run])
-    rows = [_row(choices, radii) for choices in lines.values()]
+    rows = [_row(choices, counts, radii) for choices in lines.values()]
     return tuple(sorted(rows, key=_best_first))
 
 
-def _row(choices: list[Configuration], radii: tuple[str, ...]) -> Row:
+def _row(choices: list[Configuration], counts: CertifiedCounts, radii: tuple[str, ...]) -> Row:
     # On a tie the first, and so the smallest, σ is taken.
     choices.sort(key=lambda c: c.sigma)
     selected = len(choices) > 1
@@ -189,15 +194,16 @@ def _row(choices: list[Configuration], radii: tuple[str, ...]) -> Row:
     def best(measured: Callable[[Configuration], float]) -> Configuration:
         return max(choices, key=measured)
 
-    cells = []
-    for radius in radii:
-        c = best(partial(Configuration.certified_accuracy, radius=radius))
-        cells.append(Cell(c.certified_accuracy(radius), c.spread(radius), c, selected))
+    def at(radius: str) -> Cell:
+        shown = best(lambda c: c.certified_accuracy(radius, counts))
+        accuracy, spread = shown.certified_accuracy(radius, counts), shown.certified_spread(radius, counts)
+        return Cell(accuracy, spread, shown, selected)
+
     clean = best(lambda c: c.clean_accuracy)
     widest = best(lambda c: c.average_certified_radius)
     return Row(
-        approach=choices[0].approach,
-        cells=tuple(cells),
+        entry=choices[0].entry,
+        cells=tuple(map(at, radii)),
         clean=Cell(clean.clean_accuracy, clean.clean_spread, clean, selected),
         average_radius=Cell(widest.average_certified_radius, widest.average_radius_spread, widest, selected),
     )
@@ -205,26 +211,26 @@ def _row(choices: list[Configuration], radii: tuple[str, ...]) -> Row:
 
 def _best_first(row: Row) -> tuple[object, ...]:
     first = row.cells[0].configuration
-    return (*(-cell.value for cell in row.cells), row.approach.method, row.approach.budget, first.sigma, first.seeds)
+    return (*(-cell.value for cell in row.cells), row.entry.method, row.entry.budget, first.sigma, first.seeds)
 
 
 def _line(board: Leaderboard, group: Group, row: Row, radius: str, cell: Cell) -> dict[str, object]:
-    protocol, approach, shown = group.protocol, row.approach, cell.configuration
+    protocol, entry, shown = group.protocol, row.entry, cell.configuration
     return {
         "group": protocol.heading,
         "dataset": protocol.dataset,
         "fingerprint": protocol.fingerprint,
         "images": protocol.images,
-        "method": approach.method,
-        "variant": approach.label,
-        "certificate": approach.certificate,
-        "ball": approach.theorem.ball,
-        "threat_model": approach.threat_model,
-        "condition": approach.theorem.condition,
+        "method": entry.method,
+        "variant": entry.label,
+        "certificate": entry.certificate,
+        "ball": entry.theorem.ball,
+        "threat_model": entry.threat_model,
+        "condition": entry.theorem.condition,
         "norm": board.norm,
-        "n_select": approach.n_select,
-        "n_estimate": approach.n_estimate,
-        "failure_probability": approach.failure_probability,
+        "n_select": entry.n_select,
+        "n_estimate": entry.n_estimate,
+        "failure_probability": entry.failure_probability,
         "radius": radius,
         "certified_accuracy": cell.value,
         "spread": cell.spread,
@@ -239,22 +245,22 @@ def _line(board: Leaderboard, group: Group, row: Row, radius: str, cell: Cell) -
 
 
 def _row_json(board: Leaderboard, row: Row) -> dict[str, Any]:
-    approach, theorem = row.approach, row.approach.theorem
-    sampled = None if approach.n_estimate is None else {
-        "n_select": approach.n_select,
-        "n_estimate": approach.n_estimate,
-        "failure_probability": approach.failure_probability,
+    entry, theorem = row.entry, row.entry.theorem
+    sampled = None if entry.n_estimate is None else {
+        "n_select": entry.n_select,
+        "n_estimate": entry.n_estimate,
+        "failure_probability": entry.failure_probability,
     }  # fmt: skip
     return {
-        "method": approach.method,
-        "title": approach.title,
-        "variant": approach.label,
+        "method": entry.method,
+        "title": entry.title,
+        "variant": entry.label,
         "certificate": {
             "name": theorem.name,
-            "procedure": approach.procedure,
+            "procedure": entry.procedure,
             "source": theorem.source,
             "ball": theorem.ball,
-            "threat_model": approach.threat_model,
+            "threat_model": entry.threat_model,
             "condition": theorem.condition,
         },
         "budget": sampled,
@@ -269,7 +275,7 @@ def _row_json(board: Leaderboard, row: Row) -> dict[str, Any]:
 def _cell_json(cell: Cell) -> dict[str, Any]:
     shown = cell.configuration
     return {
-        "value": cell.value,
+        "value": json_number(cell.value),
         "spread": cell.spread,
         "sigma": shown.sigma,
         "sigma_selected": cell.sigma_selected,

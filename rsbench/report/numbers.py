@@ -53,6 +53,11 @@ def radius_text(radius: float) -> str:
     return "∞" if math.isinf(radius) else floor_decimal(radius, 3)
 
 
+def json_number(value: float) -> float | str:
+    """Return a number for JSON, which has no infinite numbers: these become "Infinity"."""
+    return "Infinity" if math.isinf(value) else value
+
+
 def difference_text(difference: Fraction, digits: int) -> str:
     """A difference with its sign and so many decimals, rounded down: a gain is never overstated."""
     unit = 10**digits

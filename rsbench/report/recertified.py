@@ -14,10 +14,10 @@ from rich.text import Text
 from rsbench.methods import place_of, title_of
 from rsbench.recertification import CurveRequest, CurveResult, RunVotes
 from rsbench.records import CurveRecord, RunRecord, StepCurve
-from rsbench.report.annotations import ranked
-from rsbench.report.configuration import curve_of, seed_of
 from rsbench.report.curves import points_of
-from rsbench.report.numbers import difference_text, percent_down, radius_text, sigma_text, thresholds
+from rsbench.report.numbers import difference_text, json_number, percent_down, radius_text, sigma_text, thresholds
+from rsbench.report.ranking import ranked
+from rsbench.report.run_facts import curve_of, seed_of
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.metrics import certified_counts
 
@@ -66,7 +66,7 @@ def recertified_json(result: CurveResult, radii: Sequence[str]) -> dict[str, Any
         "images": run.image_count,
         "correct": curve.correct,
         "abstained": curve.abstained,
-        "average_certified_radius": curve.average_certified_radius,
+        "average_certified_radius": json_number(curve.average_certified_radius),
         "certified_accuracy": [
             {"radius": radius, "value": count / run.image_count} for radius, count in zip(radii, counts, strict=True)
         ],

@@ -12,17 +12,23 @@ from markupsafe import Markup
 
 from rsbench.methods import place_of, title_of
 from rsbench.records import Provenance, RunRecord, StepCurve
-from rsbench.report.annotations import annotation_text
 from rsbench.report.charts import METHOD_COLOURS, OTHER_COLOUR
 from rsbench.report.commands import command_of, curve_command
-from rsbench.report.configuration import TIER_TEXT, certificate_of, curve_text, seed_of
 from rsbench.report.curves import curve_frame
 from rsbench.report.figures import GREY, GRID, INK, curve_svg
 from rsbench.report.leaderboard import SELECTED_ON_TEST, Cell, Group, Leaderboard, Row, leaderboard_json
 from rsbench.report.numbers import count_text, percent_down, radius_text, sigma_text, spread_text
-from rsbench.report.protocol import protocol_of
-from rsbench.report.reported import REPORTED_TITLE, ReportedCell, ReportedRow, ReportedTable, reported_json
-from rsbench.report.reported_text import own_model, reported_notes
+from rsbench.report.ranking import annotation_text, protocol_of
+from rsbench.report.reported import (
+    REPORTED_TITLE,
+    ReportedCell,
+    ReportedRow,
+    ReportedTable,
+    network_of_cell,
+    reported_json,
+    reported_notes,
+)
+from rsbench.report.run_facts import TIER_TEXT, curve_text, may_hold_in, seed_of
 from rsbench.report.tables import theorem_facts
 
 # What a page in dark colours draws instead, each as far from its ground as the other is from white.
@@ -50,7 +56,7 @@ def static_board(
     frame = curve_frame(runs, board.norm, steps)
     known: dict[str, list[RunRecord]] = {}
     for run in sorted(runs, key=_run_order):
-        if board.norm in certificate_of(run).norms:
+        if may_hold_in(run, board.norm):
             known.setdefault(run.fingerprint, []).append(run)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -119,9 +125,9 @@ def _group(board: Leaderboard, group: Group, number: int, svg: str) -> dict[str,
         "headings": ["clean", *radii, "ACR"],
         "rows": [
             {
-                "title": row.approach.title,
-                "colour": METHOD_COLOURS.get(row.approach.method, OTHER_COLOUR),
-                "below": [line for line in (row.approach.budget, _seeds(row, board), row.approach.label) if line],
+                "title": row.entry.title,
+                "colour": METHOD_COLOURS.get(row.entry.method, OTHER_COLOUR),
+                "below": [line for line in (row.entry.budget, _seeds(row, board), row.entry.label) if line],
                 "cells": [column[i] for column in columns],
             }
             for i, row in enumerate(group.rows)
@@ -170,13 +176,12 @@ def _reported_after(board: Leaderboard, reported: Sequence[ReportedTable]) -> di
 
 
 def _reported(table: ReportedTable) -> dict[str, Any]:
-    with_average = any(row.average_radius is not None for row in table.rows)
     shown = [i for i in range(len(table.radii)) if any(row.cells[i] for row in table.rows)]
     headings = [*(["r = 0"] if table.with_zero else []), *(f"r = {table.radii[i]}" for i in shown)]
     return {
         "dataset": table.dataset,
         "norm": table.norm,
-        "headings": [*headings, *(["ACR"] if with_average else [])],
+        "headings": [*headings, *(["ACR"] if table.with_average else [])],
         "rows": [
             {
                 "source": row.source,
@@ -187,7 +192,7 @@ def _reported(table: ReportedTable) -> dict[str, Any]:
                 "cells": [
                     *([_paper_cell(row, row.at_zero)] if table.with_zero else []),
                     *(_paper_cell(row, row.cells[i]) for i in shown),
-                    *([{"text": str(row.average_radius or "–"), "below": ""}] if with_average else []),
+                    *([{"text": str(row.average_radius or "–"), "below": ""}] if table.with_average else []),
                 ],
             }
             for row in table.rows
@@ -203,7 +208,7 @@ def _paper_sigma(row: ReportedRow) -> str:
 def _paper_cell(row: ReportedRow, cell: ReportedCell | None) -> dict[str, str]:
     if cell is None:
         return {"text": "–", "below": ""}
-    return {"text": percent_down(cell.value), "below": "" if row.sigma is not None else own_model(cell)}
+    return {"text": percent_down(cell.value), "below": "" if row.sigma is not None else network_of_cell(cell)}
 
 
 def _run(curves: Sequence[RunRecord], provenances: Sequence[Provenance]) -> dict[str, Any]:

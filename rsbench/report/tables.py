@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from rsbench.report.configuration import seed_of
 from rsbench.report.leaderboard import Cell, Group, Leaderboard, Row
 from rsbench.report.numbers import (
     percent_down,
@@ -13,6 +12,7 @@ from rsbench.report.numbers import (
     sigma_text,
     spread_text,
 )
+from rsbench.report.run_facts import seed_of
 
 
 def board_table(board: Leaderboard, group: Group) -> pd.DataFrame:
@@ -22,7 +22,7 @@ def board_table(board: Leaderboard, group: Group) -> pd.DataFrame:
     """
     columns: dict[str, list[str]] = {
         "Method": [_method(row) for row in group.rows],
-        "Votes": [row.approach.budget for row in group.rows],
+        "Votes": [row.entry.budget for row in group.rows],
     }
     if board.select_best:
         columns["Seeds"] = [str(_seed_count(row)) for row in group.rows]
@@ -42,15 +42,15 @@ def theorem_facts(board: Leaderboard) -> list[dict[str, str]]:
     """What makes the numbers of each method true: certificate, theorem, ball, threat model, votes. Each once."""
     facts: dict[tuple[tuple[str, str], ...], None] = {}
     for row in (row for group in board.groups for row in group.rows):
-        theorem = row.approach.theorem
+        theorem = row.entry.theorem
         fact = {
-            "Method": row.approach.title,
+            "Method": row.entry.title,
             "Certificate": theorem.name,
             "Theorem": theorem.source,
             "Ball": f"{theorem.ball} {board.norm}",
-            "Holds on": row.approach.threat_model,
+            "Holds on": row.entry.threat_model,
             "Needs": theorem.condition,
-            "Votes": row.approach.budget,
+            "Votes": row.entry.budget,
         }
         facts[tuple(fact.items())] = None
     return [dict(fact) for fact in facts]
@@ -83,9 +83,9 @@ def curve_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _method(row: Row) -> str:
-    approach = row.approach
-    label = "; ".join(text for text in (approach.label, row.reproduced_label, *approach.notes) if text)
-    return plain_markdown(approach.title) + (f"  \n:small[:gray[{plain_markdown(label)}]]" if label else "")
+    entry = row.entry
+    label = "; ".join(text for text in (entry.label, row.reproduced_label, *entry.notes) if text)
+    return plain_markdown(entry.title) + (f"  \n:small[:gray[{plain_markdown(label)}]]" if label else "")
 
 
 def _seed_count(row: Row) -> str:

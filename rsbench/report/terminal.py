@@ -11,9 +11,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from rsbench.report.configuration import seed_of
 from rsbench.report.leaderboard import SELECTED_ON_TEST, Cell, Group, Leaderboard, Row
 from rsbench.report.numbers import count_text, percent_down, radius_text, seed_text, sigma_text, spread_text
+from rsbench.report.run_facts import seed_of
 
 _MEASURING = Console(width=10_000)
 # Columns before the numbers: the method, and on a board of single runs its σ, seed and fingerprint.
@@ -37,13 +37,13 @@ def leaderboard_table(board: Leaderboard, width: int = 80) -> RenderableType:
     """
     if not board.groups:
         empty = f"no sealed run for {board.norm}: run rsbench sweep, or rsbench certify on a checkpoint of your own"
-        return Stack(Text(empty), *map(Text, board.withheld), *_incomplete(board))
+        return Stack(Text(empty), *map(Text, board.excluded), *_incomplete(board))
     about = f"Certified accuracy in % at {board.norm} radius r (pixel range [0, 1])"
     parts: list[RenderableType] = [Text(about, style="dim"), Text()]
     for group in board.groups:
         parts.append(Text(group.protocol.heading, style="bold"))
         parts += [*_tables(board, group, width), Text()]
-    return Stack(*parts, _legend(board), _theorems(board), *map(Text, board.withheld), *_incomplete(board))
+    return Stack(*parts, _legend(board), _theorems(board), *map(Text, board.excluded), *_incomplete(board))
 
 
 def _columns(board: Leaderboard, group: Group) -> list[_Column]:
@@ -85,19 +85,19 @@ def _table(board: Leaderboard, group: Group, columns: Sequence[_Column]) -> Tabl
 
 
 def _method(row: Row, group: Group, board: Leaderboard) -> Text:
-    approach = row.approach
-    budgets = {other.approach.budget for other in group.rows if other.approach.method == approach.method}
-    drawn = "exact" if approach.n_estimate is None else f"n {approach.n_estimate:,}"
+    entry = row.entry
+    budgets = {other.entry.budget for other in group.rows if other.entry.method == entry.method}
+    drawn = "exact" if entry.n_estimate is None else f"n {entry.n_estimate:,}"
     below = []
-    if len(budgets) > 1 and approach.n_estimate is not None:
-        below = approach.budget.rsplit(" · α ", 1)
+    if len(budgets) > 1 and entry.n_estimate is not None:
+        below = entry.budget.rsplit(" · α ", 1)
         below[-1] = f"α {below[-1]}"
     elif board.select_best:
         below = [drawn]
     if board.select_best:
         below[-1] += f" · {row.seeds_label}" if row.seeds_label else ""
-    below += [line for line in (approach.remark, approach.variant, row.reproduced_label) if line]
-    return Text.assemble(approach.title, *((f"\n{line}", "dim") for line in below))
+    below += [line for line in (entry.remark, entry.variant, row.reproduced_label) if line]
+    return Text.assemble(entry.title, *((f"\n{line}", "dim") for line in below))
 
 
 def _run_cells(row: Row) -> list[str]:
@@ -119,7 +119,7 @@ def _number(column: _Column, cell: Cell, *, with_sigma: bool) -> Text:
 def _theorems(board: Leaderboard) -> Table:
     titles: dict[str, list[str]] = defaultdict(list)
     for row in (row for group in board.groups for row in group.rows):
-        titles[_facts(board, row)].append(row.approach.title)
+        titles[_facts(board, row)].append(row.entry.title)
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()
@@ -129,10 +129,10 @@ def _theorems(board: Leaderboard) -> Table:
 
 
 def _facts(board: Leaderboard, row: Row) -> str:
-    theorem = row.approach.theorem
-    ball = f"{theorem.ball} {board.norm} ball, {row.approach.threat_model}"
-    caveats = f"; {row.approach.caveats}" if row.approach.caveats else ""
-    return f"{theorem.name}: {theorem.source}; {ball}; needs {theorem.condition}; {row.approach.budget}{caveats}"
+    theorem = row.entry.theorem
+    ball = f"{theorem.ball} {board.norm} ball, {row.entry.threat_model}"
+    caveats = f"; {row.entry.caveats}" if row.entry.caveats else ""
+    return f"{theorem.name}: {theorem.source}; {ball}; needs {theorem.condition}; {row.entry.budget}{caveats}"
 
 
 def _legend(board: Leaderboard) -> Text:

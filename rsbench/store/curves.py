@@ -5,14 +5,15 @@ it, so the certified accuracy at any radius follows from one block. Shapes: M di
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Float, column, insert, select, values
 
-from rsbench.records import BoolArray, FloatArray, IntArray, NewCurve, StepCurve
+from rsbench.records import Ball, CertifiedCounts, FloatArray, IntArray, NewCurve, StepCurve
 from rsbench.store import tables as t
 from rsbench.store.engine import insert_row
+from rsbench.theory.metrics import holds
 
 _BLOCK_SIZE = 64
 
@@ -66,14 +67,10 @@ def read_step_curves(connection: Connection, curve_ids: Sequence[int]) -> dict[i
 
 def read_certified_counts(
     connection: Connection, curve_ids: Sequence[int], thresholds: Sequence[float]
-) -> dict[int, dict[float, tuple[int, int]]]:
-    """Return, by curve and threshold, how many images have a larger radius, and how many one at least as large.
-
-    Only correctly classified images count.
-    """
-    by_curve: dict[int, dict[float, tuple[int, int]]] = {curve_id: {} for curve_id in curve_ids}
+) -> CertifiedCounts:
+    """Return how many images each curve certifies at each threshold."""
     if not curve_ids or not thresholds:
-        return by_curve
+        return CertifiedCounts({})
     curve, block = t.certified_curve, t.curve_block
     at = values(column("threshold", Float), name="at").data([(threshold,) for threshold in thresholds]).cte()
 
@@ -91,33 +88,29 @@ def read_certified_counts(
         of_deciding_block(block.c.counts),
     ).select_from(at.join(curve, curve.c.id.in_(curve_ids)))
     rows = connection.execute(query).all()
-    if not rows:
-        return by_curve
-    threshold_C, id_C, above_C, radii_C, counts_C = zip(*rows, strict=True)
-    larger_C, at_least_C = _count_certified(np.array(threshold_C), np.array(above_C), radii_C, counts_C)
-    counts = zip(larger_C.tolist(), at_least_C.tolist(), strict=True)
-    for curve_id, threshold, larger_and_at_least in zip(id_C, threshold_C, counts, strict=True):
-        by_curve[curve_id][threshold] = larger_and_at_least
-    return by_curve
+    counts: dict[tuple[int, float, Ball], int] = {}
+    if rows:
+        threshold_C, id_C, above_C, radii_C, counts_C = zip(*rows, strict=True)
+        balls: tuple[Ball, ...] = get_args(Ball)
+        for ball in balls:
+            count_C = _count_certified(np.array(threshold_C), np.array(above_C), radii_C, counts_C, ball).tolist()
+            keys = ((curve_id, threshold, ball) for curve_id, threshold in zip(id_C, threshold_C, strict=True))
+            counts |= zip(keys, count_C, strict=True)
+    return CertifiedCounts(counts)
 
 
 def _count_certified(
-    threshold_C: FloatArray, above_C: IntArray, radii_C: Sequence[bytes], counts_C: Sequence[bytes]
-) -> tuple[IntArray, IntArray]:
-    """Return how many images of each curve have a radius larger than its threshold, and at least as large.
+    threshold_C: FloatArray, above_C: IntArray, radii_C: Sequence[bytes], counts_C: Sequence[bytes], ball: Ball
+) -> IntArray:
+    """Return how many images each curve certifies at its threshold.
 
     Of each curve, the columns of the block that decides at its threshold are given.
     """
     blocks = _step_curve(radii_C, counts_C)
     size_C = np.array([len(radii) // 8 for radii in radii_C])
-    threshold_M = np.repeat(threshold_C, size_C)
-    end_C = np.cumsum(size_C)
-
-    def sum_by_curve(is_certified_M: BoolArray) -> IntArray:
-        total_M = np.concatenate([[0], np.cumsum(np.where(is_certified_M, blocks.count_M, 0))])
-        return np.asarray(above_C + np.diff(total_M[end_C], prepend=0), dtype=np.int64)
-
-    return sum_by_curve(blocks.radius_M > threshold_M), sum_by_curve(blocks.radius_M >= threshold_M)
+    certified_M = holds(blocks.radius_M, np.repeat(threshold_C, size_C), ball)
+    total_M = np.concatenate([[0], np.cumsum(np.where(certified_M, blocks.count_M, 0))])
+    return np.asarray(above_C + np.diff(total_M[np.cumsum(size_C)], prepend=0), dtype=np.int64)
 
 
 def _step_curve(radii: Sequence[bytes], counts: Sequence[bytes]) -> StepCurve:

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Engine, select
 
 from rsbench.errors import UsageError
 from rsbench.records import (
+    CertifiedCounts,
     CheckpointRecord,
     EpochRecord,
     ImageColumns,
@@ -24,7 +25,7 @@ from rsbench.store.check import Finding, check_store
 from rsbench.store.curves import read_certified_counts, read_step_curves
 from rsbench.store.database_errors import translate_errors
 from rsbench.store.images import read_image_blocks, read_images
-from rsbench.store.run_records import completed_images, counted_images, curve_record, read_runs, with_fields
+from rsbench.store.run_records import completed_images, counted_images, curve_record, read_runs
 
 
 class Queries:
@@ -103,23 +104,10 @@ class Queries:
         with translate_errors(self.engine), self.engine.connect() as connection:
             return list(connection.scalars(query))
 
-    def certified_counts(
-        self, curve_ids: Sequence[int], radii: Sequence[float]
-    ) -> dict[int, dict[float, tuple[int, int]]]:
-        """Return, by curve and radius, how many images are certified: with an open ball, and with a closed one.
-
-        These are the correctly classified images with a larger certified radius, and with one at least as large.
-        """
+    def certified_counts(self, curve_ids: Sequence[int], radii: Sequence[float]) -> CertifiedCounts:
+        """Return how many images curves certify at some radii."""
         with translate_errors(self.engine), self.engine.connect() as connection:
             return read_certified_counts(connection, curve_ids, sorted(set(radii)))
-
-    def with_certified(self, runs: Sequence[RunRecord], radii: Sequence[float]) -> list[RunRecord]:
-        """Return sealed runs with `certified_counts` at these radii as `CurveRecord.certified`."""
-        counts = self.certified_counts([run.curve.id for run in runs if run.curve], radii)
-        return [
-            with_fields(run, curve=with_fields(run.curve, certified=counts[run.curve.id])) if run.curve else run
-            for run in runs
-        ]
 
     def step_curves(self, curve_ids: Sequence[int]) -> dict[int, StepCurve]:
         """Return complete certified curves by their id."""

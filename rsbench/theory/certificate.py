@@ -16,11 +16,10 @@ from typing import ClassVar, Final, Literal, final
 import numpy as np
 
 from rsbench.families import FAMILIES
-from rsbench.records import BoolArray, FloatArray, IntArray
+from rsbench.records import Ball, BoolArray, FloatArray, IntArray, Norm
 from rsbench.specs import MeasureSpec, Procedure
 from rsbench.theory.probability_bounds import ProbabilityBounds, bounds_of_votes
 
-Norm = Literal["l1", "l2"]
 GRID: Final = "the grid {k/q}^d in [0,1]^d"
 ThreatModel = Literal["all of R^d", "the box [0,1]^d", "the grid {k/q}^d in [0,1]^d"]
 
@@ -136,7 +135,7 @@ class Certificate(ABC):
     norms: ClassVar[tuple[Norm, ...]]
     """The norms in which the radius holds as it is. The first is the one that the theorem is stated in."""
 
-    ball: ClassVar[Literal["open", "closed"]]
+    ball: ClassVar[Ball]
     """An open ball certifies perturbations of norm r if radius > r, a closed one if radius ≥ r."""
 
     threat_models: ClassVar[Mapping[str, ThreatModel]]

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from rsbench.records import IntArray
+from rsbench.records import IntArray, Norm
 from rsbench.specs import MeasureSpec, Procedure
-from rsbench.theory.certificate import GRID, Certificate, ImageFacts, Norm, Verdicts
+from rsbench.theory.certificate import GRID, Certificate, ImageFacts, Verdicts
 from rsbench.theory.rounding import floor_quotient
 
 

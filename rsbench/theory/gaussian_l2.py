@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import erfinv, ndtri
 
-from rsbench.records import FloatArray
-from rsbench.theory.certificate import ImageFacts, Norm, SampledCertificate
+from rsbench.records import FloatArray, Norm
+from rsbench.theory.certificate import ImageFacts, SampledCertificate
 from rsbench.theory.probability_bounds import ProbabilityBounds
 from rsbench.theory.rounding import lower_by_ulps
 

@@ -6,18 +6,29 @@ An abstention counts as wrong in every metric. Shapes: M models or curve corners
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from rsbench.records import FloatArray, IntArray, StepCurve
+from rsbench.records import Ball, BoolArray, FloatArray, IntArray, StepCurve
 from rsbench.theory.rounding import floor_to_float
-
-Ball = Literal["open", "closed"]
 
 # Every float64 is an integer multiple of 2 to the power of minus this.
 _FLOAT_BITS = 1074
+
+
+def holds(radius: npt.ArrayLike, r: npt.ArrayLike, ball: Ball) -> BoolArray:
+    """Return whether a certified radius covers all perturbations of size r.
+
+    An open ball needs radius > r, a closed one radius ≥ r. The arguments may be arrays of shapes that broadcast.
+    """
+    return np.asarray(np.greater(radius, r) if ball == "open" else np.greater_equal(radius, r))
+
+
+def _first_that_holds(radius_M: FloatArray, r: npt.ArrayLike, ball: Ball) -> IntArray:
+    """Return the position of the first of ascending radii for which `holds` is true, for each r."""
+    position = np.searchsorted(radius_M, np.asarray(r, dtype=np.float64), side="right" if ball == "open" else "left")
+    return np.asarray(position, dtype=np.int64)
 
 
 def certified_accuracy(radii: FloatArray, images: int, threshold: npt.ArrayLike, ball: Ball) -> FloatArray:
@@ -27,10 +38,9 @@ def certified_accuracy(radii: FloatArray, images: int, threshold: npt.ArrayLike,
 
     radii: the radii of the correctly classified images, in ascending order.
     images: how many images were certified in total, correct or not.
-    threshold: the radii to evaluate, any shape. An open ball needs radius > threshold, a closed one radius ≥ threshold.
+    threshold: the radii to evaluate, any shape. `holds` says when a radius suffices for a threshold.
     """
-    side: Literal["left", "right"] = "right" if ball == "open" else "left"
-    certified = len(radii) - np.searchsorted(radii, np.asarray(threshold, dtype=np.float64), side=side)
+    certified = len(radii) - _first_that_holds(radii, threshold, ball)
     return np.asarray(certified / images, dtype=np.float64)
 
 
@@ -39,9 +49,8 @@ def certified_counts(curve: StepCurve, threshold: npt.ArrayLike, ball: Ball) -> 
 
     The arguments `threshold` and `ball` are those of `certified_accuracy`.
     """
-    side: Literal["left", "right"] = "right" if ball == "open" else "left"
     count_below_M = np.concatenate([[0], np.cumsum(curve.count_M)])
-    first = np.searchsorted(curve.radius_M, np.asarray(threshold, dtype=np.float64), side=side)
+    first = _first_that_holds(curve.radius_M, threshold, ball)
     return np.asarray(count_below_M[-1] - count_below_M[first], dtype=np.int64)
 
 

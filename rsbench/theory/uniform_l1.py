@@ -16,8 +16,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from rsbench.records import FloatArray
-from rsbench.theory.certificate import ImageFacts, Norm, SampledCertificate
+from rsbench.records import FloatArray, Norm
+from rsbench.theory.certificate import ImageFacts, SampledCertificate
 from rsbench.theory.probability_bounds import ProbabilityBounds
 from rsbench.theory.rounding import floor_to_float, lower_by_ulps
 

@@ -18,7 +18,7 @@ from rsbench.report.leaderboard import leaderboard, leaderboard_frame
 from rsbench.report.runs import open_report
 from rsbench.store.store import Store
 from tests.fixtures.commands import refused
-from tests.fixtures.results import DIGITS, FASHION, write_run
+from tests.fixtures.results import DIGITS, FASHION, counts_at, write_run
 from tests.fixtures.trained import store_with
 
 
@@ -69,8 +69,8 @@ def test_images_are_the_rows_of_the_store(results: str, suffix: str, capfd: pyte
 def test_the_board_and_the_curves_are_their_frames(results: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert exported("board --to b.parquet --radius 0.25,0.5 --dataset digits", capfd) == "b.parquet: 3 rows\n"
     report = open_report(results)
-    runs = [run for run in report.sealed if run.dataset.name == "digits"]
-    board = leaderboard(report.certified(runs, ["0.25", "0.5"]), norm="l1", radii=["0.25", "0.5"], incomplete=1)
+    runs, radii = [run for run in report.sealed if run.dataset.name == "digits"], ["0.25", "0.5"]
+    board = leaderboard(runs, report.certified_counts(runs, radii), norm="l1", radii=radii, incomplete=1)
     pd.testing.assert_frame_equal(pd.read_parquet("b.parquet"), leaderboard_frame(board), check_dtype=False)
 
     assert "of 2 curves" in exported("curves --to c.parquet --method cohen --sigma 0.5", capfd)
@@ -148,14 +148,15 @@ def test_a_run_for_old_scripts(results: str, capfd: pytest.CaptureFixture[str]) 
     with Store.open_existing(results) as store:
         record = store.run(first)
         columns = store.image_columns(record.id)
-        (counted,) = store.with_certified([record], [0.5])
+        assert record.curve is not None
+        counts = counts_at(store, [record], 0.5)
     assert (frame["radius"].to_numpy() <= columns.radius_N).all()
     assert frame["predict"].tolist() == columns.predicted_N.tolist()
     # What the scripts compute of it is what the board says, but for radii within a thousandth of the one asked for.
-    assert counted.curve is not None
     scripts = int((frame["correct"] & (frame["radius"] >= 0.5)).sum())
     near = int(np.sum(np.abs(columns.radius_N - 0.5) <= 0.001))
-    assert counted.curve.certified[0.5][0] - near <= scripts <= counted.curve.certified[0.5][0]
+    certified = counts.count(record.curve.id, 0.5, "open")
+    assert certified - near <= scripts <= certified
 
 
 def test_the_command_on_the_page_finds_its_run_again(
@@ -188,17 +189,20 @@ def test_a_file_is_replaced_only_by_force(results: str, capfd: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("board --to b.txt", "--to b.txt: the suffix '.txt' tells no format: choose .html or .tex or .parquet or .csv"),
-        ("figure --to f.jpg", "--to f.jpg: the suffix '.jpg' tells no format: choose .svg or .pdf or .png"),
-        ("curves --to curves", "--to curves: no suffix tells no format: choose .parquet or .csv"),
-        ("board --to no/b.csv", "--to no/b.csv: there is no folder no: make it first"),
+        (
+            "board --to b.txt",
+            "--to b.txt: the suffix '.txt' is not a known format: choose .html or .tex or .parquet or .csv",
+        ),
+        ("figure --to f.jpg", "--to f.jpg: the suffix '.jpg' is not a known format: choose .svg or .pdf or .png"),
+        ("curves --to curves", "--to curves: the file has no suffix: choose .parquet or .csv"),
+        ("board --to no/b.csv", "--to no/b.csv: the folder no does not exist: create it first"),
         ("board --to b.csv --norm l7", "--norm l7: choose from l1, l2"),
         ("board --to b.csv --radius x", "'x' is not a radius"),
         ("board --to b.csv --dataset mnist", "no sealed run on 'mnist': there are runs on digits, fashion-mnist"),
         ("figure --to f.svg --method macer", "--method macer: there are runs of cohen, ssn, dssn"),
         ("figure --to f.svg --sigma 0.7", "no sealed run with a certificate for l1 matches"),
         ("curves --to c.csv --norm l2 --method ssn", "no sealed run with a certificate for l2 matches"),
-        ("curves --to c.csv --sigma half", "--sigma half: not a number"),
+        ("curves --to c.csv --sigma half", "--sigma half: this is not a number"),
         ("curves --to c.csv --seed x", "--seed x: give whole numbers"),
         ("images zzzz --to i.csv", "'zzzz' is not a run"),
         ("images", "Missing argument 'RUN...'"),

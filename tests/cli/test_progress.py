@@ -42,6 +42,6 @@ def test_show_says_whether_somebody_is_at_work(tmp_path: Path, capfd: pytest.Cap
         claim = json.loads(capfd.readouterr().out)["claim"]
         assert (claim["process"], sorted(claim)) == (os.getpid(), ["host", "process", "since"])
     assert run(show) == 0
-    assert "open: 25 of 50 images; nobody is at work on it" in capfd.readouterr().out
+    assert "open: 25 of 50 images; no process works on it" in capfd.readouterr().out
     assert run([*show, "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["claim"] is None

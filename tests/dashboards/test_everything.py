@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from rsbench.report.reported import printed_figures
 from rsbench.store.store import Store
-from tests.fixtures.board import imported_radii
+from tests.fixtures.board import imported_radii, write_unknown_certificate
 
 pytestmark = pytest.mark.browser
 
@@ -44,7 +44,7 @@ def test_exploratory_curves_are_ranked_apart_and_only_when_asked_for(open_page: 
     expect(page.get_by_text("chosen after a result was seen")).to_have_count(0)
     page.get_by_role("radio", name="all", exact=True).click()
     expect(page.get_by_role("heading", name="digits")).to_have_count(2)
-    expect(page.get_by_text("Their n, α or σ were chosen after a result was seen")).to_have_count(1)
+    expect(page.get_by_text("Certificate, n, α or σ were chosen after a result was seen")).to_have_count(1)
     expect(cells(page, 1)).to_have_count(2)
     expect(cells(page, 1).first).to_contain_text("SSN (top-two)")
     expect(page).to_have_url(re.compile("curves=all"))
@@ -62,19 +62,35 @@ def test_where_numbers_come_from_stands_under_the_method(open_page: Open, everyt
 
 
 @pytest.mark.parametrize("path", ["/", "/curves"])
-def test_withheld_runs_are_named_with_reason_author_and_date(open_page: Open, everything: Path, path: str) -> None:
+def test_excluded_runs_are_named_with_reason_author_and_date(open_page: Open, everything: Path, path: str) -> None:
     page = open_page(path, everything)
-    expander = page.locator("[data-testid=stExpander]").filter(has_text="2 runs are withheld")
+    expander = page.locator("[data-testid=stExpander]").filter(has_text="Excluded from ranking (2)")
     expect(expander.get_by_text("is not ranked: invalid, trained on the *test* images (ada, 20")).to_be_visible()
     expect(expander.get_by_text("the seed of another run (grace, 20")).to_be_visible()
     filtered = open_page(f"{path}?method=SSN", everything)
-    expect(filtered.get_by_text("withheld")).to_have_count(0)
+    expect(filtered.get_by_text("Excluded from ranking")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", ["/", "/curves", "/recertify"])
+def test_a_certificate_that_is_not_known_here_is_named_and_other_runs_are_shown(
+    open_page: Open, tmp_path: Path, path: str
+) -> None:
+    file = tmp_path / "results.db"
+    unknown, known = write_unknown_certificate(file)
+    page = open_page(path, file)
+    if path == "/recertify":
+        expect(page).to_have_url(re.compile(f"run={known[:12]}"))
+        return
+    expect(page.locator("[data-testid=stTable], [data-testid=stVegaLiteChart]").first).to_be_visible()
+    expander = page.locator("[data-testid=stExpander]").filter(has_text="Excluded from ranking (2)")
+    message = f"Run {unknown[:12]} (ssn, σ 0.5) is not ranked: certificate 'of-a-plugin' is not known here"
+    expect(expander.get_by_text(message)).to_be_visible()
 
 
 def test_papers_stand_also_where_nothing_was_measured(open_page: Open, everything: Path, papers: Path) -> None:
     page = open_page("/", everything)
     expect(page.get_by_role("heading", name="imagenet")).to_be_visible()
-    expect(page.get_by_text("Nothing that was measured on it matches the filters.")).to_have_count(1)
+    expect(page.get_by_text("No measured run on this dataset matches the filters.")).to_have_count(1)
     expect(page.get_by_text("Reported in papers: imagenet, l1")).to_be_visible()
     alone = open_page("/?dataset=cifar10", papers)
     expect(alone.get_by_role("heading", name="imagenet")).to_have_count(0)
@@ -87,7 +103,7 @@ def test_papers_stand_also_where_nothing_was_measured(open_page: Open, everythin
 def test_exploratory_curves_are_drawn_apart(open_page: Open, everything: Path) -> None:
     page = open_page("/curves?dataset=digits&curves=all", everything)
     expect(page.locator("[data-testid=stVegaLiteChart]")).to_have_count(2)
-    expect(page.get_by_text("Their n, α or σ were chosen after a result was seen")).to_have_count(1)
+    expect(page.get_by_text("Certificate, n, α or σ were chosen after a result was seen")).to_have_count(1)
 
 
 @pytest.mark.parametrize("path", ["/", "/curves"])
@@ -98,7 +114,7 @@ def test_where_only_exploratory_curves_match_the_page_says_so(open_page: Open, t
     page = open_page(path, file)
     expect(page.get_by_text("Exploratory curves do: choose all curves above.")).to_be_visible()
     asked = open_page(f"{path}?curves=all", file)
-    expect(asked.get_by_text("Their n, α or σ were chosen after a result was seen")).to_be_visible()
+    expect(asked.get_by_text("Certificate, n, α or σ were chosen after a result was seen")).to_be_visible()
 
 
 @pytest.mark.parametrize("path", ["/", "/?all=true&curves=all", "/curves", "/curves?curves=all", "/recertify"])

@@ -34,7 +34,8 @@ def radii_field(page: Page) -> Locator:
 
 def digits_group(results: Path) -> Group:
     report, radii = open_report(str(results)), ["0.25", "0.5", "1"]
-    board = leaderboard(report.certified(report.sealed, radii), norm="l1", radii=radii, incomplete=0)
+    counts = report.certified_counts(report.sealed, radii)
+    board = leaderboard(report.sealed, counts, norm="l1", radii=radii, incomplete=0)
     return next(group for group in board.groups if group.protocol.dataset == "digits")
 
 
@@ -42,8 +43,8 @@ def test_the_leaderboard_shows_the_methods_best_first_with_their_numbers(open_pa
     page = open_page("/", results)
     expect(table(page).locator("tbody tr")).to_have_count(4)
     for shown, row in zip(rows(page), digits_group(results).rows, strict=True):
-        assert shown[0] == row.approach.title
-        assert shown[1] == row.approach.budget
+        assert shown[0] == row.entry.title
+        assert shown[1] == row.entry.budget
         for text, cell in zip(shown[4:7], row.cells, strict=True):
             assert text.split()[0] == percent_down(cell.value)
             assert f"σ {cell.configuration.sigma:g} *" in text

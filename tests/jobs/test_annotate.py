@@ -14,7 +14,7 @@ from rsbench.report.curves import curve_frame
 from rsbench.report.leaderboard import Leaderboard, leaderboard, leaderboard_json
 from rsbench.specs import ImportSpec
 from rsbench.store.store import Store
-from tests.fixtures.results import DIGITS, PROVENANCE, certification_of, part_of, write_run
+from tests.fixtures.results import DIGITS, PROVENANCE, certification_of, counts_at, part_of, write_run
 
 
 @pytest.fixture
@@ -47,7 +47,8 @@ def said(store: Store, run: RunRecord, kind: AnnotationKind, other: RunRecord | 
 
 
 def board(store: Store) -> Leaderboard:
-    return leaderboard(store.with_certified(store.sealed_runs(), [0.5]), norm="l1", radii=["0.5"], incomplete=0)
+    runs = store.sealed_runs()
+    return leaderboard(runs, counts_at(store, runs, 0.5), norm="l1", radii=["0.5"], incomplete=0)
 
 
 def ranked(store: Store) -> set[str]:
@@ -78,18 +79,18 @@ def test_an_invalid_run_is_not_ranked_and_the_board_says_why(store: Store) -> No
     run, other = written(store), written(store, "dssn")
     said(store, run, "invalid")
     assert ranked(store) == {other.fingerprint}
-    (line,) = board(store).withheld
+    (line,) = board(store).excluded
     assert line.startswith(
         f"run {run.fingerprint[:12]} (ssn, σ 0.5) is not ranked: invalid, wrong normalisation (ada, "
     )
-    assert leaderboard_json(board(store))["withheld"] == [line]
+    assert leaderboard_json(board(store))["excluded_from_ranking"] == [line]
 
 
 def test_a_superseded_run_gives_its_place_to_the_other(store: Store) -> None:
     run, other = written(store), written(store, seed=1)
     said(store, run, "superseded", other)
     assert ranked(store) == {other.fingerprint}
-    assert f"superseded by {other.fingerprint[:12]}" in board(store).withheld[0]
+    assert f"superseded by {other.fingerprint[:12]}" in board(store).excluded[0]
 
 
 def test_curves_and_comparisons_leave_invalid_runs_out(store: Store) -> None:
@@ -105,7 +106,7 @@ def test_curves_and_comparisons_leave_invalid_runs_out(store: Store) -> None:
 def test_equal_votes_reproduce_a_run(store: Store) -> None:
     run = written(store)
     assert said(store, run, "reproduced", copied(store, run)).tier == "reproduced"
-    assert board(store).withheld == ()
+    assert board(store).excluded == ()
 
 
 def test_other_votes_do_not_reproduce_a_run_and_the_first_such_image_is_named(store: Store) -> None:

@@ -14,7 +14,8 @@ from rsbench.jobs.certify import run_certification
 from rsbench.jobs.planning import CertifyOptions, PlannedRun, plan_run
 from rsbench.jobs.sweep import SweepOptions, plan_sweep, run_sweep
 from rsbench.models.checkpoint import Checkpoint
-from rsbench.report.configuration import configurations, threat_model_of
+from rsbench.report.configuration import configurations
+from rsbench.report.run_facts import threat_model_of
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
@@ -55,7 +56,7 @@ def test_a_method_with_another_certificate_certifies_the_same_checkpoint_by_it(
     )  # fmt: skip
     assert rows.radius_N.tolist() == np.where(verdicts.abstained_N, 0.0, verdicts.radius_N).tolist()
     (entry,) = configurations([run])
-    assert entry.approach.title == "Uniform++"
+    assert entry.entry.title == "Uniform++"
 
 
 def test_certificate_and_bounds_that_a_method_is_named_for_are_that_method(
@@ -110,7 +111,7 @@ def test_a_checkpoint_is_certified_at_another_sigma_than_its_training_and_the_bo
     certified(store, digits, usual, wider)
     runs = [store.run(plan.spec.fingerprint()) for plan in (usual, wider)]
     assert [(run.sigma, run.training_sigma) for run in runs] == [(0.5, 0.5), (0.75, 0.5)]
-    labels = {entry.sigma: entry.approach.label for entry in configurations(runs)}
+    labels = {entry.sigma: entry.entry.label for entry in configurations(runs)}
     assert labels == {0.5: "", 0.75: "trained at σ = 0.5"}
     assert len({threat_model_of(run) for run in runs}) == 1
 

@@ -9,8 +9,10 @@ from rsbench.errors import RsbenchError, StoreError, UsageError
 from rsbench.foreign.npz_runs import read_npz
 from rsbench.foreign.tsv_runs import read_tsv
 from rsbench.jobs.importing import ImportedFile, import_files
+from rsbench.records import Ball
 from rsbench.store.store import Store
 from rsbench.theory.rounding import radius_threshold
+from tests.fixtures.results import counts_at
 from tests.foreign.sample_files import import_options, sampled_radius, write_radii, write_table
 from tests.foreign.test_npz_runs import bounds_file, votes_file
 
@@ -42,12 +44,13 @@ def test_the_published_runs_certify_what_the_paper_prints(shared_data: Path, dat
     assert len(figures) == 28
     with Store.open_existing(database) as store:
         thresholds = {radius: radius_threshold(str(radius)) for radius in {figure["radius"] for figure in figures}}
-        runs = store.with_certified(store.sealed_runs("cifar10"), list(thresholds.values()))
+        runs = store.sealed_runs("cifar10")
+        counts = counts_at(store, runs, *thresholds.values())
     for figure in figures:
         [curve] = [run.curve for run in runs if run.sigma == figure["sigma"]]
         assert curve is not None
         # At radius 0 the paper counts every image that is classified correctly.
-        count = curve.certified[thresholds[figure["radius"]]][0] if figure["radius"] else curve.correct
+        count = counts.count(curve.id, thresholds[figure["radius"]], "open") if figure["radius"] else curve.correct
         here = (figure["sigma"], figure["radius"])
         expected = 0.13 if here in OTHERWISE else figure["certified_accuracy"]
         assert round(count / 10_000, 2) == expected, here
@@ -122,7 +125,9 @@ def test_deterministic_radii(database: str, tmp_path: Path) -> None:
     file = write_radii(tmp_path / "sigma_0.5", [f"{k / 255:.3}" for k in (0, 50, 200)])
     import_files(lambda: read_tsv([file], import_options("dssn")), database, dry_run=False)
     with Store.open_existing(database) as store:
-        [run] = store.with_certified(store.sealed_runs(), [50 / 255])
+        [run] = store.sealed_runs()
+        counts = counts_at(store, [run], 50 / 255)
     assert run.curve is not None
     # A closed ball: the image whose radius it is counts.
-    assert run.curve.certified[50 / 255] == (1, 2)
+    balls: tuple[Ball, Ball] = ("open", "closed")
+    assert [counts.count(run.curve.id, 50 / 255, ball) for ball in balls] == [1, 2]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rsbench.cli.main import run
-from rsbench.data.dataset import ImageDataset, normalisation_text
+from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.jobs.checkpoints import CheckpointDescription, check_suits, load_file
@@ -20,6 +20,7 @@ from rsbench.jobs.normalisation import (
     parse_normalisation,
 )
 from rsbench.models.checkpoint import Checkpoint
+from rsbench.specs import normalisation_text
 from rsbench.store.store import Store
 from tests.fixtures.commands import refused
 from tests.fixtures.trained import store_with, stored_rows

@@ -10,9 +10,9 @@ from rsbench.jobs.certify import run_certification
 from rsbench.jobs.planning import CertifyOptions, plan_run
 from rsbench.jobs.progress import RADII, ProgressTally
 from rsbench.models.checkpoint import Checkpoint
-from rsbench.records import ImageColumns
+from rsbench.records import Ball, ImageColumns
 from rsbench.store.store import Store
-from tests.fixtures.results import DIGITS, certification_of, part_of, write_run
+from tests.fixtures.results import DIGITS, certification_of, counts_at, part_of, write_run
 from tests.fixtures.trained import Interrupter, store_with
 
 
@@ -21,14 +21,15 @@ def test_the_last_tally_is_the_curve(method: str, tmp_path: Path) -> None:
     """An open ball is certified at a radius below its own, a closed one also at its own."""
     with Store.create_or_open(str(tmp_path / "results.db")) as store:
         spec = write_run(store, DIGITS, method, 0.5, 0, images="0:445:1", count=445)
-        [run] = store.with_certified([store.run(spec.fingerprint())], RADII)
+        run = store.run(spec.fingerprint())
+        counts = counts_at(store, [run], *RADII)
         images = store.image_columns(run.id)
     tally = ProgressTally(spec)
     tally.add(part_of(images, slice(100)))
     tally.add(part_of(images, slice(100, None)))
     assert run.curve is not None
-    which = 1 if method == "dssn" else 0
-    certified = [run.curve.certified[radius][which] for radius in RADII]
+    ball: Ball = "closed" if method == "dssn" else "open"
+    certified = [counts.count(run.curve.id, radius, ball) for radius in RADII]
     told = str(tally)
     for radius, count in zip(RADII, certified, strict=True):
         assert f"{1000 * count // 445 / 10:.1f} % at {radius:g}" in told

@@ -17,7 +17,7 @@ from rsbench.specs import SampleBudget
 from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.certificate import ImageFacts
-from tests.fixtures.results import DIGITS, PROVENANCE, certification_of, write_run
+from tests.fixtures.results import DIGITS, PROVENANCE, certification_of, counts_at, write_run
 
 BUDGET = SampleBudget(n_select=100, n_estimate=10_000, failure_probability=0.001)
 
@@ -87,12 +87,12 @@ def test_choices_that_a_user_states_were_fixed_before_are_marked_as_stated_after
     recertified(store, run, n=1_000, statement="the protocol of May")
     kept = store.details(run.id).curves[-1]
     assert (kept.standing, kept.statement) == ("stated-afterwards", "the protocol of May")
-    runs = store.with_certified(store.sealed_runs(), [0.5])
-    declared, stated = leaderboard(runs, norm="l1", radii=["0.5"], incomplete=0).groups
+    runs = store.sealed_runs()
+    declared, stated = leaderboard(runs, counts_at(store, runs, 0.5), norm="l1", radii=["0.5"], incomplete=0).groups
     assert (declared.protocol.standing, stated.protocol.standing) == ("declared", "stated-afterwards")
     assert "stated afterwards" in stated.protocol.heading
-    assert [row.approach.remark for row in declared.rows] == [""]
-    assert [row.approach.remark for row in stated.rows] == ["stated afterwards to be declared in the protocol of May"]
+    assert [row.entry.remark for row in declared.rows] == [""]
+    assert [row.entry.remark for row in stated.rows] == ["stated afterwards to be declared in the protocol of May"]
 
 
 def test_a_statement_is_not_stored_where_the_curve_is_declared_anyway(store: Store) -> None:
@@ -106,10 +106,12 @@ def test_exploratory_curves_are_shown_only_when_requested_and_ranked_apart(store
     recertified(store, run, alpha=0.05)
     recertified(store, run, certificate="box")
     assert [r.curve.certificate for r in store.sealed_runs() if r.curve] == ["lee", "box"]
-    runs = store.with_certified(store.sealed_runs(exploratory=True), [0.5])
-    declared, exploratory = leaderboard(runs, norm="l1", radii=["0.5"], incomplete=0).groups
-    assert {row.approach.title for row in declared.rows} == {"SSN (box)", "SSN"}
-    assert [row.approach.failure_probability for row in exploratory.rows] == [0.05]
+    runs = store.sealed_runs(exploratory=True)
+    declared, exploratory = leaderboard(
+        runs, counts_at(store, runs, 0.5), norm="l1", radii=["0.5"], incomplete=0
+    ).groups
+    assert {row.entry.title for row in declared.rows} == {"SSN (box)", "SSN"}
+    assert [row.entry.failure_probability for row in exploratory.rows] == [0.05]
     assert exploratory.protocol.heading.endswith("exploratory: chosen after a result was seen")
 
 

@@ -3,11 +3,15 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
 from rsbench.methods import METHODS, measure_for
-from rsbench.records import CurveRecord, DatasetInfo, RunRecord, Standing, StepCurve, Tier
+from rsbench.records import Ball, CertifiedCounts, CurveRecord, DatasetInfo, RunRecord, Standing, StepCurve, Tier
+from rsbench.report.leaderboard import Leaderboard, leaderboard
+from rsbench.report.numbers import thresholds
+from rsbench.report.run_facts import curve_of
 from rsbench.specs import CertificationSpec, ImportSpec, Noise, SampleBudget, TrainingSpec
 from tests.fixtures.results import DIGITS
 from tests.fixtures.smoothing import float_noise
@@ -15,15 +19,7 @@ from tests.fixtures.smoothing import float_noise
 # The curves of all runs made here, by id.
 STEPS: dict[int, StepCurve] = {}
 
-
-class Certified(dict[float, tuple[int, int]]):
-    """What a store says of a curve at a radius, for any radius."""
-
-    def __init__(self, radii: Sequence[float]) -> None:
-        self._radii = radii
-
-    def __missing__(self, threshold: float) -> tuple[int, int]:
-        return sum(r > threshold for r in self._radii), sum(r >= threshold for r in self._radii)
+_COMPARISONS: dict[Ball, np.ufunc] = {"open": np.greater, "closed": np.greater_equal}
 
 
 def a_run(
@@ -76,7 +72,6 @@ def a_run(
         correct=len(radii),
         abstained=abstained,
         average_certified_radius=float(np.sum(radii)) / images,
-        certified=Certified(radii),
     )
     STEPS[curve.id] = StepCurve(*np.unique(np.array(radii, dtype=np.float64), return_counts=True))
     return RunRecord(
@@ -98,6 +93,25 @@ def a_run(
         seal=_sha256("seal", *identity),
         curve=curve,
     )
+
+
+def counts_of(runs: Sequence[RunRecord], radii: Sequence[str]) -> CertifiedCounts:
+    """How many images runs that were made here certify at radii as typed."""
+    counts: dict[tuple[int, float, Ball], int] = {}
+    for run, threshold in product(runs, thresholds(radii) if runs else ()):
+        curve = STEPS[curve_of(run).id]
+        for ball, compare in _COMPARISONS.items():
+            counts[curve_of(run).id, threshold, ball] = int(curve.count_M[compare(curve.radius_M, threshold)].sum())
+    return CertifiedCounts(counts)
+
+
+def board_of(
+    runs: Sequence[RunRecord], radii: tuple[str, ...] = ("0.5",), *, norm: str = "l1", select_best: bool = True,
+    incomplete: int = 0,
+) -> Leaderboard:  # fmt: skip
+    """The board of runs that were made here."""
+    counts = counts_of(runs, radii)
+    return leaderboard(runs, counts, norm=norm, radii=radii, incomplete=incomplete, select_best=select_best)
 
 
 def an_import(radii: Sequence[float], *, method: str = "ssn", images: int = 4) -> RunRecord:

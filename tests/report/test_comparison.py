@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,8 @@ from statsmodels.stats.multitest import multipletests
 from rsbench.cli.main import run
 from rsbench.errors import UsageError
 from rsbench.records import ImageColumns, RunRecord
-from rsbench.report.comparison import compare, comparison_json
-from rsbench.report.comparison_text import comparison_table
-from rsbench.report.configuration import curve_of
+from rsbench.report.comparison import compare, comparison_json, comparison_table
+from rsbench.report.run_facts import curve_of
 from rsbench.store.store import Store
 from tests.fixtures.commands import refused
 from tests.fixtures.results import DIGITS, FASHION, write_run
@@ -80,7 +80,22 @@ def test_the_order_of_the_runs_turns_the_signs_and_keeps_the_p_values(store: Sto
     for here, there in zip(one.radii, other.radii, strict=True):
         assert (here.test.only_first, here.test.only_second) == (there.test.only_second, there.test.only_first)
         assert here.corrected == there.corrected
+    assert one.average_radius is not None
+    assert other.average_radius is not None
     assert one.average_radius.mean == -other.average_radius.mean
+
+
+def test_an_infinite_radius_has_no_average_and_the_accuracies_are_compared(store: Store) -> None:
+    run, images = with_images(store, written(store, "ssn", 0.25))
+    radius_N = np.where(np.arange(len(images)) == np.flatnonzero(images.correct_N)[0], np.inf, images.radius_N)
+    other = with_images(store, written(store, "ssn", 0.5))
+    comparison = compare((run, replace(images, radius_N=radius_N)), other, RADII)
+    assert comparison.average_radius is None
+    assert len(comparison.radii) == len(RADII)
+    assert comparison_json(comparison)["average_certified_radius"]["difference"] is None
+    with (console := Console(width=100, color_system=None)).capture() as capture:
+        console.print(comparison_table(comparison))
+    assert "not compared, because a radius is infinite" in capture.get()
 
 
 def test_closed_balls_are_certified_at_their_radius(store: Store) -> None:
@@ -107,9 +122,9 @@ def test_only_like_is_compared_with_like(store: Store) -> None:
     ssn = with_images(store, written(store, "ssn", 0.5))
     fashion = write_run(store, FASHION, "ssn", 0.5, 0, images="0:400:1", count=400)
     for other, complaint in (
-        (store.run(fashion.fingerprint()), "different data sets"),
-        (written(store, "ssn", 0.25, count=300), "different images"),
-        (written(store, "dssn", 0.5), "different threat models"),
+        (store.run(fashion.fingerprint()), "differ in their dataset"),
+        (written(store, "ssn", 0.25, count=300), "differ in their images"),
+        (written(store, "dssn", 0.5), "differ in their threat model"),
         (written(store, "ssn", 0.75, sealed=False), "is not sealed"),
         (ssn[0], "is named twice"),
     ):

@@ -5,8 +5,8 @@ import pytest
 
 from rsbench.errors import UsageError
 from rsbench.records import FloatArray
-from rsbench.report.configuration import curve_of
 from rsbench.report.curves import CURVE_COLUMNS, MOST_STEPS, curve_frame, step_curve
+from rsbench.report.run_facts import curve_of
 from rsbench.report.tables import curve_table
 from rsbench.theory.metrics import certified_accuracy
 from tests.report.runs import STEPS, a_run

@@ -10,10 +10,9 @@ import pytest
 
 from rsbench.records import RunRecord
 from rsbench.report.latex import escaped, latex_board
-from rsbench.report.leaderboard import leaderboard
 from rsbench.report.reported import printed_figures, reported_tables
 from tests.fixtures.results import DIGITS, FASHION
-from tests.report.runs import a_run, an_import
+from tests.report.runs import a_run, an_import, board_of
 
 HOSTILE = replace(FASHION, name=r"50% of {my}_data\& #1 ~$x^2$ <é漢>.npz")
 
@@ -29,7 +28,7 @@ def several() -> list[RunRecord]:
 
 
 def tables(*runs: RunRecord, best: bool = True, radii: tuple[str, ...] = ("0.25", "0.5")) -> str:
-    board = leaderboard(runs, norm="l1", radii=radii, incomplete=0, select_best=best)
+    board = board_of(runs, radii, select_best=best)
     names = [group.protocol.dataset for group in board.groups]
     papers = reported_tables(printed_figures(), datasets=names, norm="l1", radii=radii)
     return latex_board(board, papers, version="0.1.0")

@@ -7,18 +7,19 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from rsbench.errors import StoreError, UsageError
+from rsbench.errors import UsageError
 from rsbench.records import RunRecord
-from rsbench.report.leaderboard import Leaderboard, leaderboard, leaderboard_frame, leaderboard_json
+from rsbench.report.leaderboard import Leaderboard, leaderboard_frame, leaderboard_json
 from rsbench.report.numbers import difference_text, percent_down, plain_markdown, radius_text, split_radii
-from rsbench.report.protocol import images_label
-from rsbench.report.runs import Report, select_runs
+from rsbench.report.ranking import images_label
+from rsbench.report.runs import Report, RunFilters
 from tests.fixtures.results import DIGITS
+from tests.report import runs as made
 from tests.report.runs import a_run, an_import
 
 
 def board_of(*runs: RunRecord, radii: tuple[str, ...] = ("0.5",), norm: str = "l1", best: bool = True) -> Leaderboard:
-    return leaderboard(runs, norm=norm, radii=radii, incomplete=2, select_best=best)
+    return made.board_of(runs, radii, norm=norm, select_best=best, incomplete=2)
 
 
 def test_a_cell_is_the_mean_over_seeds_with_the_sample_deviation() -> None:
@@ -63,7 +64,7 @@ def test_a_single_sigma_is_not_called_selected() -> None:
 def test_rows_stand_best_first_and_later_radii_break_ties() -> None:
     ssn, uniform, dssn = a_run([0.6]), a_run([0.9], method="uniform"), a_run([0.6, 0.6], method="dssn")
     (group,) = board_of(ssn, uniform, dssn, radii=("0.5", "0.8")).groups
-    assert [row.approach.method for row in group.rows] == ["dssn", "uniform", "ssn"]
+    assert [row.entry.method for row in group.rows] == ["dssn", "uniform", "ssn"]
 
 
 def test_other_data_or_other_images_are_other_groups() -> None:
@@ -75,14 +76,14 @@ def test_other_data_or_other_images_are_other_groups() -> None:
 
 def test_other_budgets_are_other_rows_and_never_selected_together() -> None:
     (group,) = board_of(a_run([0.6], n=1000), a_run([0.6, 0.7], n=10_000)).groups
-    assert [row.approach.n_estimate for row in group.rows] == [10_000, 1000]
+    assert [row.entry.n_estimate for row in group.rows] == [10_000, 1000]
     assert not any(cell.sigma_selected for row in group.rows for cell in row.all_cells)
 
 
 def test_two_runs_of_one_seed_are_not_averaged() -> None:
     short, long = a_run([0.6], checkpoint="a" * 64), a_run([0.6, 0.7], checkpoint="b" * 64)
     (group,) = board_of(short, long).groups
-    assert [(row.approach.variant, row.cells[0].value) for row in group.rows] == [
+    assert [(row.entry.variant, row.cells[0].value) for row in group.rows] == [
         ("checkpoint bbbbbbbbbbbb", 0.5),
         ("checkpoint aaaaaaaaaaaa", 0.25),
     ]
@@ -91,7 +92,7 @@ def test_two_runs_of_one_seed_are_not_averaged() -> None:
 def test_other_noise_for_one_checkpoint_is_not_another_seed() -> None:
     first, second = a_run([0.6], checkpoint="a" * 64, seed=0), a_run([0.6], checkpoint="a" * 64, seed=1)
     (group,) = board_of(first, second).groups
-    assert {row.approach.variant for row in group.rows} == {f"run {r.fingerprint[:12]}" for r in (first, second)}
+    assert {row.entry.variant for row in group.rows} == {f"run {r.fingerprint[:12]}" for r in (first, second)}
 
 
 def test_runs_count_under_the_seed_of_their_training() -> None:
@@ -109,7 +110,7 @@ def test_all_gives_every_run_its_row() -> None:
 
 def test_a_norm_shows_the_certificates_that_hold_in_it() -> None:
     runs = [a_run([0.6], method=method) for method in ("cohen", "ssn")]
-    methods = {norm: [r.approach.method for r in board_of(*runs, norm=norm).groups[0].rows] for norm in ("l1", "l2")}
+    methods = {norm: [r.entry.method for r in board_of(*runs, norm=norm).groups[0].rows] for norm in ("l1", "l2")}
     assert methods == {"l1": ["cohen", "ssn"], "l2": ["cohen"]}
 
 
@@ -146,9 +147,23 @@ def test_bad_norms_and_missing_radii_are_one_line() -> None:
         board_of(radii=())
 
 
-def test_a_certificate_of_a_newer_version_is_named() -> None:
-    with pytest.raises(StoreError, match="'tomorrow'"):
-        board_of(a_run([0.6], certificate="tomorrow"))
+def test_a_run_whose_certificate_is_not_known_here_is_named_and_the_others_are_ranked() -> None:
+    unknown, known = a_run([0.6], certificate="tomorrow"), a_run([0.6], sigma=1.0)
+    for norm, rows in (("l1", 1), ("l2", 0)):
+        board = board_of(unknown, known, norm=norm)
+        assert sum(len(group.rows) for group in board.groups) == rows
+        (line,) = board.excluded
+        assert line == (
+            f"run {unknown.fingerprint[:12]} (ssn, σ 0.5) is not ranked: certificate 'tomorrow' is not known here: "
+            "install the package that adds it, or load its plugin with --plugin"
+        )
+        assert leaderboard_json(board)["excluded_from_ranking"] == list(board.excluded)
+
+
+def test_an_infinite_average_radius_is_a_string_in_json() -> None:
+    document = leaderboard_json(board_of(a_run([np.inf])))
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert document["groups"][0]["rows"][0]["average_certified_radius"]["value"] == "Infinity"
 
 
 def test_radii_are_split_and_repetitions_dropped() -> None:
@@ -191,9 +206,9 @@ def test_seeds_of_two_training_recipes_are_two_rows() -> None:
     ]
     board = board_of(*runs)
     assert [row.cells[0].configuration.seeds for row in board.groups[0].rows] == [(0, 1), (0, 1)]
-    assert [row.approach.variant for row in board.groups[0].rows] == ["epochs 3", "epochs 1"]
+    assert [row.entry.variant for row in board.groups[0].rows] == ["epochs 3", "epochs 1"]
     (alone,) = board_of(*runs[:2]).groups[0].rows
-    assert alone.approach.variant == ""
+    assert alone.entry.variant == ""
 
 
 def test_foreign_checkpoints_are_never_averaged() -> None:
@@ -205,31 +220,31 @@ def test_runs_with_another_batch_size_are_not_averaged() -> None:
     runs = [a_run([0.6], seed=seed, checkpoint=f"{seed}", batch_size=size) for seed, size in ((0, 64), (1, 128))]
     rows = board_of(*runs).groups[0].rows
     assert [len(row.cells[0].configuration.runs) for row in rows] == [1, 1]
-    assert sorted(row.approach.variant for row in rows) == ["batch 128", "batch 64"]
+    assert sorted(row.entry.variant for row in rows) == ["batch 128", "batch 64"]
 
 
 def test_runs_at_another_sigma_than_that_of_the_training_are_rows_of_their_own() -> None:
     usual = a_run([0.6], sigma=0.5)
     others = [a_run([0.7], sigma=sigma, training_sigma=0.5, checkpoint=usual.checkpoint_sha256) for sigma in (0.25, 1)]
     rows = board_of(usual, *others).groups[0].rows
-    assert {row.approach.label: len({c.configuration.sigma for c in row.all_cells}) for row in rows} == {
+    assert {row.entry.label: len({c.configuration.sigma for c in row.all_cells}) for row in rows} == {
         "": 1,
         "trained at σ = 0.5": 1,
     }
-    assert {row.approach.label: row.cells[0].sigma_selected for row in rows} == {"": False, "trained at σ = 0.5": True}
+    assert {row.entry.label: row.cells[0].sigma_selected for row in rows} == {"": False, "trained at σ = 0.5": True}
 
 
 def test_noise_of_whole_numbers_and_of_float32_are_rows_of_their_own_and_hold_on_other_images() -> None:
     whole = [a_run([0.6, 0.7], seed=seed, noise="philox4x32-grid") for seed in (0, 1)]
     real = [a_run([0.6], seed=seed, checkpoint=run.checkpoint_sha256) for seed, run in enumerate(whole)]
     (first, second) = board_of(*real, *whole).groups[0].rows
-    assert (first.approach.label, second.approach.label) == ("", "noise in float32")
-    assert first.approach.threat_model == "the grid {k/q}^d in [0,1]^d"
-    assert second.approach.threat_model == "the box [0,1]^d"
+    assert (first.entry.label, second.entry.label) == ("", "noise in float32")
+    assert first.entry.threat_model == "the grid {k/q}^d in [0,1]^d"
+    assert second.entry.threat_model == "the box [0,1]^d"
     assert [row.seeds_label for row in (first, second)] == ["2 seeds", "2 seeds"]
     # Where there is nothing beside it, it needs no name.
     (alone,) = board_of(*real).groups[0].rows
-    assert alone.approach.label == ""
+    assert alone.entry.label == ""
 
 
 def test_a_run_that_was_reproduced_is_averaged_with_its_seeds_as_any_other() -> None:
@@ -258,7 +273,7 @@ def test_a_difference_is_rounded_down(difference: Fraction, shown: str) -> None:
 
 def test_runs_are_selected_by_norm_and_their_methods_have_titles_of_their_own() -> None:
     runs = [a_run([0.5], method="cohen"), a_run([0.5], method="ssn"), an_import([0.5], method="SSN")]
-    assert select_runs(runs, norm="l2") == runs[:1]
-    assert select_runs(runs, norm="l1") == runs
+    assert RunFilters("l2").apply(runs) == runs[:1]
+    assert RunFilters("l1").apply(runs) == runs
     titles = Report("results.db", tuple(runs), (), ()).methods
     assert titles == {"cohen": "Gaussian", "ssn": "SSN", "SSN": "SSN (imported)"}

@@ -10,7 +10,6 @@ from rsbench.cli.main import run as run_command
 from rsbench.errors import UsageError
 from rsbench.recertification import CurveResult, RunVotes, open_run_votes
 from rsbench.records import RunRecord, StepCurve
-from rsbench.report.configuration import curve_of
 from rsbench.report.recertified import (
     DECLARED,
     REQUESTED,
@@ -27,6 +26,7 @@ from rsbench.report.recertified import (
     selectable_runs,
     stored_curve,
 )
+from rsbench.report.run_facts import curve_of
 from rsbench.report.runs import Report, open_report
 from rsbench.specs import Procedure
 from tests.fixtures.board import write_board

@@ -9,11 +9,11 @@ from typing import Any
 
 from rsbench.records import Annotation, RunRecord
 from rsbench.report.commands import command_of
-from rsbench.report.leaderboard import leaderboard, leaderboard_json
+from rsbench.report.leaderboard import leaderboard_json
 from rsbench.report.reported import printed_figures, reported_tables
 from rsbench.report.static_board import static_board
 from tests.fixtures.results import DIGITS, PROVENANCE
-from tests.report.runs import STEPS, a_run
+from tests.report.runs import STEPS, a_run, board_of
 
 CIFAR = replace(DIGITS, name="cifar10", fingerprint="c1" * 32)
 _VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -40,7 +40,7 @@ class Outline(HTMLParser):
 
 
 def page(*runs: RunRecord, best: bool = True, incomplete: int = 0) -> str:
-    board = leaderboard(runs, norm="l1", radii=("0.25", "0.5"), incomplete=incomplete, select_best=best)
+    board = board_of(runs, ("0.25", "0.5"), incomplete=incomplete, select_best=best)
     names = [group.protocol.dataset for group in board.groups]
     papers = reported_tables(printed_figures(), datasets=names, norm="l1", radii=board.radii)
     provenances = {run.fingerprint: (PROVENANCE,) for run in runs}
@@ -97,7 +97,7 @@ def test_every_run_stands_with_its_hashes_and_its_command() -> None:
 def test_the_data_in_it_are_the_board() -> None:
     runs = several()
     data = embedded(page(*runs))
-    board = leaderboard(runs, norm="l1", radii=("0.25", "0.5"), incomplete=0)
+    board = board_of(runs, ("0.25", "0.5"))
     assert data["board"] == json.loads(json.dumps(leaderboard_json(board)))
     assert {run["run"] for run in data["runs"]} == {run.fingerprint for run in runs}
     assert [table["dataset"] for table in data["reported"]] == ["cifar10"]

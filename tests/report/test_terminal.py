@@ -4,13 +4,12 @@ import pytest
 from rich.console import Console
 
 from rsbench.records import RunRecord
-from rsbench.report.leaderboard import leaderboard
 from rsbench.report.terminal import leaderboard_table
-from tests.report.runs import a_run
+from tests.report.runs import a_run, board_of
 
 
 def printed(*runs: RunRecord, radii: tuple[str, ...] = ("0.5",), best: bool = True, incomplete: int = 0) -> str:
-    board = leaderboard(runs, norm="l1", radii=radii, incomplete=incomplete, select_best=best)
+    board = board_of(runs, radii, incomplete=incomplete, select_best=best)
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
         console.print(leaderboard_table(board, 80))

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from rsbench.store.store import Store
-from tests.fixtures.results import DIGITS, PROVENANCE, part_of, write_run
+from tests.fixtures.results import DIGITS, PROVENANCE, counts_at, part_of, write_run
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ def key_conditions(store: Store, table: str, run_queries: Callable[[], object]) 
 def test_board_reads_no_images(store: Store) -> None:
     runs = store.sealed_runs()
     assert len(runs) == 3
-    for run_queries in (store.sealed_runs, store.reported, lambda: store.with_certified(runs, [0.25, 0.5])):
+    for run_queries in (store.sealed_runs, store.reported, lambda: counts_at(store, runs, 0.25, 0.5)):
         assert key_conditions(store, "image_result", run_queries) == []
 
 
 def test_curve_at_a_radius_is_read_by_its_key(store: Store) -> None:
     runs = store.sealed_runs()
-    conditions = key_conditions(store, "curve_block", lambda: store.with_certified(runs, [0.25, 0.5]))
+    conditions = key_conditions(store, "curve_block", lambda: counts_at(store, runs, 0.25, 0.5))
     assert ["curve_id" in condition and "first_radius" in condition for condition in conditions] == [True]
 
 

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rsbench.records import Ball, StepCurve
 from rsbench.theory.metrics import (
-    Ball,
     average_certified_radius,
     certified_accuracy,
+    certified_counts,
     certified_curve,
     envelope,
+    holds,
 )
 
 # Of five images with the radii 0.3, 1.2, none, 0.7 and 2, the first, fourth and fifth are classified correctly.
@@ -25,6 +27,22 @@ def test_a_closed_ball_certifies_at_its_radius_and_an_open_one_does_not() -> Non
     np.testing.assert_array_equal(certified_accuracy(RADII, 5, [0.3, 0.7, 2.0], "open"), [2 / 5, 1 / 5, 0.0])
 
 
+@pytest.mark.parametrize(("ball", "at_its_radius"), [("open", False), ("closed", True)])
+def test_radius_holds_below_itself_and_at_itself_if_the_ball_is_closed(ball: Ball, at_its_radius: bool) -> None:
+    assert holds(0.5, [0.25, 0.5, np.nextafter(0.5, 1.0)], ball).tolist() == [True, at_its_radius, False]
+    assert holds(np.array([[0.5], [np.inf]]), [0.5, 1e308], ball).tolist() == [[at_its_radius, False], [True, True]]
+
+
+@given(st.lists(st.floats(0, 10), max_size=30))
+def test_certified_counts_count_the_radii_that_hold(radii: list[float]) -> None:
+    curve = StepCurve(*np.unique(np.array(radii, dtype=np.float64), return_counts=True))
+    thresholds = [0.0, 0.5, *radii[:5]]
+    balls: tuple[Ball, Ball] = ("open", "closed")
+    for ball in balls:
+        expected = holds(np.array(radii)[:, None], thresholds, ball).sum(axis=0)
+        assert certified_counts(curve, thresholds, ball).tolist() == expected.tolist()
+
+
 def test_metrics_without_a_certified_image() -> None:
     assert certified_accuracy(np.array([]), 4, [0.0, 1.0], "open").tolist() == [0.0, 0.0]
     assert average_certified_radius(np.array([]), 4) == 0.0
@@ -34,8 +52,8 @@ def test_metrics_without_a_certified_image() -> None:
 def test_certified_accuracy_matches_a_count_image_by_image(radii: list[float], wrong: int) -> None:
     images = len(radii) + wrong + 1
     thresholds = [0.0, 0.5, 3.0, *radii[:3]]
-    for ball, holds in (("open", np.greater), ("closed", np.greater_equal)):
-        expected = [sum(bool(holds(r, t)) for r in radii) / images for t in thresholds]
+    for ball, compare in (("open", np.greater), ("closed", np.greater_equal)):
+        expected = [sum(bool(compare(r, t)) for r in radii) / images for t in thresholds]
         measured = certified_accuracy(np.sort(radii), images, thresholds, "open" if ball == "open" else "closed")
         np.testing.assert_array_equal(measured, expected)
 

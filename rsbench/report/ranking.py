@@ -1,9 +1,10 @@
-"""Which runs may be ranked together: those on the same images of the same dataset, declared alike."""
+"""Which runs are ranked, which are excluded from ranking and why, and which are ranked together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from rsbench.records import RunRecord, Standing
+from rsbench.records import Annotation, RunRecord, Standing
+from rsbench.report.run_facts import certificate_name, known_certificate, unknown_certificate_text
 
 # What stands above rows that were not declared beforehand.
 STANDING_WARNING: Mapping[Standing, str] = {
@@ -64,6 +65,40 @@ def standing_of_run(run: RunRecord) -> Standing:
 def is_exploratory(run: RunRecord) -> bool:
     """Whether the run comes with a curve that was chosen after a result was seen."""
     return standing_of_run(run) == "exploratory"
+
+
+def exclusion_reasons(run: RunRecord) -> list[str]:
+    """Return why a run must not be ranked, a line for each reason; nothing for a run that may be ranked."""
+    reasons = [annotation_text(annotation) for annotation in run.annotations if annotation.kind != "reproduced"]
+    if known_certificate(run) is None:
+        reasons.append(unknown_certificate_text(certificate_name(run)))
+    return reasons
+
+
+def is_ranked(run: RunRecord) -> bool:
+    """Whether a run may be ranked: it is neither invalid nor superseded, and its certificate is known here."""
+    return not exclusion_reasons(run)
+
+
+def ranked(runs: Iterable[RunRecord]) -> list[RunRecord]:
+    """Return the runs that may be ranked."""
+    return [run for run in runs if is_ranked(run)]
+
+
+def exclusion_lines(runs: Iterable[RunRecord]) -> list[str]:
+    """Return which runs are excluded from ranking and why, a line for each reason, each line once."""
+    lines = (
+        f"run {run.fingerprint[:12]} ({run.method}, σ {run.sigma:g}) is not ranked: {reason}"
+        for run in runs
+        for reason in exclusion_reasons(run)
+    )
+    return list(dict.fromkeys(lines))
+
+
+def annotation_text(annotation: Annotation) -> str:
+    """Return an annotation in one line: kind, reason, author and date."""
+    other = f" by {annotation.other[:12]}" if annotation.other else ""
+    return f"{annotation.kind}{other}, {annotation.reason} ({annotation.author}, {annotation.created_at[:10]})"
 
 
 def images_label(canonical: str, count: int, dataset_images: int) -> str:
