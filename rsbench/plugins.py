@@ -41,7 +41,7 @@ class Registry(Mapping[str, T]):
     """A mapping from names to values of one kind, in the order of registration.
 
     noun: what a value is called in messages, such as `certificate`.
-    kind: the class of which every value must be an instance.
+    kind: the class of which every value must be an instance; None if every value must be a function.
     builtin: the values that rsbench itself provides.
     check: called with a name and a value before they are registered; it raises ValueError to refuse them.
     """
@@ -49,7 +49,7 @@ class Registry(Mapping[str, T]):
     def __init__(
         self,
         noun: str,
-        kind: type,
+        kind: type | None,
         builtin: Mapping[str, T] | None = None,
         *,
         check: Callable[[str, T], None] | None = None,
@@ -68,17 +68,14 @@ class Registry(Mapping[str, T]):
         """
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise UsageError(
-                f"{self.noun} name {name!r} is not valid: use letters, digits and . + _ -, and begin with one of the "
-                "first two"
+                f"{self.noun} name {name!r} is not valid: use letters, digits and . + _ -, and begin with a letter "
+                "or a digit"
             )
         if name in self._values:
             raise UsageError(f"{self.noun} {name!r} is already registered: choose another name")
-        if not isinstance(value, self._kind):
-            described = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
-            raise UsageError(
-                f"{self.noun} {name!r} is {described}: register an instance of {self._kind.__module__}."
-                f"{self._kind.__qualname__}"
-            )
+        if not (callable(value) if self._kind is None else isinstance(value, self._kind)):
+            actual = f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
+            raise UsageError(f"{self.noun} {name!r} is {actual}: register {self._expected()}")
         if self._check is not None:
             try:
                 self._check(name, value)
@@ -86,6 +83,13 @@ class Registry(Mapping[str, T]):
                 raise UsageError(f"{self.noun} {name!r} cannot be registered: {error}") from error
         self._values[name] = value
         return value
+
+    def _expected(self) -> str:
+        if self._kind is None:
+            return "a function"
+        if self._kind is type:
+            return "a class"
+        return f"an instance of {self._kind.__module__}.{self._kind.__qualname__}"
 
     @contextmanager
     def registered(self, name: str, value: T) -> Iterator[T]:
@@ -182,8 +186,8 @@ def loaded_sources() -> dict[str, str]:
 def load_same_sources(digests: Mapping[str, str]) -> None:
     """Import the modules that another process uses, which `loaded_sources` returned there.
 
-    Raises UsageError when this machine lacks one of them or has other code in it: votes of different code must not be
-    added up.
+    Raises UsageError when this machine lacks one of them or has other code in it, because votes of different code must
+    not be added up.
     """
     node = platform.node()
     for name, digest in digests.items():

@@ -61,7 +61,7 @@ def test_a_name_that_the_command_line_could_not_take_is_refused(fruits: Registry
 
 
 def test_a_value_of_another_kind_is_refused(fruits: Registry[object]) -> None:
-    with pytest.raises(UsageError, match=r"fruit 'plum' is a str: register an instance of builtins\.int"):
+    with pytest.raises(UsageError, match=r"fruit 'plum' is of type str: register an instance of builtins\.int"):
         fruits.register("plum", "3")
     # The mistake that is made most often.
     with pytest.raises(UsageError, match=r"fruit 'plum' is the class int: register an instance"):
@@ -102,7 +102,7 @@ def test_requested_plugins_are_imported_once(write_plugin: WritePlugin, monkeypa
         ),
         (
             "from rsbench.theory.catalogue import CERTIFICATES\nCERTIFICATES.register('mine', 3)",
-            "plugin 'plugin_b': certificate 'mine' is a int: register an instance of",
+            "plugin 'plugin_b': certificate 'mine' is of type int: register an instance of",
         ),
     ],
 )

@@ -39,7 +39,7 @@ def _imagenet(root: Path) -> "ImageNet":
 
 DATASETS: Final[Registry[DatasetLoader]] = Registry(
     "dataset",
-    Callable,  # type: ignore[arg-type]
+    None,
     {"digits": _digits, "fashion-mnist": _fashion_mnist, "imagenet": _imagenet},
 )
 
@@ -70,7 +70,8 @@ def _check_dataset(name: str, dataset: object) -> None:
     """Refuse what the loader of a plugin returned if commands would fail on it later."""
     if not isinstance(dataset, ImageDataset):
         raise UsageError(
-            f"dataset {name!r}: its loader returned a {type(dataset).__name__}: it must return an ImageDataset"
+            f"dataset {name!r}: its loader returned an object of type {type(dataset).__name__}: it must return an "
+            "ImageDataset"
         )
     if missing := [attribute for attribute in _REQUIRED if not hasattr(dataset, attribute)]:
         raise UsageError(f"dataset {name!r}: {type(dataset).__name__} does not set {', '.join(missing)}")

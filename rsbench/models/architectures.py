@@ -99,7 +99,7 @@ def architecture_named(name: str) -> Architecture:
         factory = import_object(name, "architecture")
         if not callable(factory):
             raise UsageError(
-                f"architecture {name!r} is a {type(factory).__name__}: name a function that takes the number of "
+                f"architecture {name!r} is of type {type(factory).__name__}: name a function that takes the number of "
                 "classes and the shape C×H×W of an image, and returns a torch.nn.Module"
             )
         return Architecture(factory)
@@ -139,8 +139,8 @@ def build_backbone(name: str, classes: int, shape_CHW: Shape) -> "nn.Module":
         ) from error
     if not isinstance(network, nn.Module):
         raise UsageError(
-            f"architecture {name!r} returned a {type(network).__name__} for {images}: its factory must return a "
-            "torch.nn.Module"
+            f"architecture {name!r} returned an object of type {type(network).__name__} for {images}: its factory must "
+            "return a torch.nn.Module"
         )
     return network
 
@@ -176,7 +176,7 @@ def check_outputs(network: "nn.Module", name: str, classes: int, shape_CHW: Shap
             f"architecture {name!r} fails in {mode} mode on images of {_shape_text(shape_CHW)} "
             f"({type(error).__name__}: {first_line(error)}): correct it, or choose another architecture"
         ) from error
-    returned = f"a {type(logits_BK).__name__}"
+    returned = f"an object of type {type(logits_BK).__name__}"
     if isinstance(logits_BK, torch.Tensor):
         if logits_BK.shape == (2, classes):
             return

@@ -50,7 +50,7 @@ def test_a_registered_dataset_is_read_from_the_data_root(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("loader", "message"),
     [
-        (lambda _: [1, 2], "its loader returned a list: it must return an ImageDataset"),
+        (lambda _: [1, 2], "its loader returned an object of type list: it must return an ImageDataset"),
         (lambda _: squares("triangles"), "its info.name is 'triangles': give it the name under which"),
         (lambda _: squares(labels=5), r"has labels of the shape \(5,\) for 6 images"),
         (Incomplete, "Incomplete does not set normalisation"),
@@ -62,5 +62,5 @@ def test_a_loader_that_returns_something_else_is_refused(loader: Any, message: s
 
 
 def test_a_loader_must_be_callable() -> None:
-    with pytest.raises(UsageError, match="dataset 'squares' is a ArrayDataset: register"):
+    with pytest.raises(UsageError, match="dataset 'squares' is of type ArrayDataset: register a function"):
         DATASETS.register("squares", squares())  # type: ignore[arg-type]

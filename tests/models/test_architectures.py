@@ -113,12 +113,15 @@ def test_a_registered_architecture_is_built_by_its_name() -> None:
     [
         ("no_such_module:net", "the module cannot be imported .*No module named 'no_such_module'"),
         (f"{HERE}:missing", "has no attribute 'missing'"),
-        (f"{HERE}:NOT_CALLABLE", "is a int: name a function that takes the number of classes"),
-        (f"{HERE}:no_network", "returned a list for 5 classes and images of 1×3×3: its factory must return a torch"),
+        (f"{HERE}:NOT_CALLABLE", "is of type int: name a function that takes the number of classes"),
+        (
+            f"{HERE}:no_network",
+            "returned an object of type list for 5 classes and images of 1×3×3: its",
+        ),
         (f"{HERE}:failing", r"cannot be built for 5 classes and images of 1×3×3 \(KeyError: 'depth'\)"),
         (f"{HERE}:too_many_classes", "returns a tensor of the shape 2×6 for 2 images in training mode: .* 2×5"),
         (f"{HERE}:for_colours_only", r"fails in training mode on images of 1×3×3 \(RuntimeError: "),
-        (f"{HERE}:TwoOutputs", "returns a tuple for 2 images in training mode"),
+        (f"{HERE}:TwoOutputs", "returns an object of type tuple for 2 images in training mode"),
         ("torchvision:resnet18", "torchvision:resnet18 takes images of 3 channels, and these have 1"),
     ],
 )

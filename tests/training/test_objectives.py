@@ -261,7 +261,7 @@ class ListObjective(Objective[ListOptions]):
         (dict, "dict is not a subclass of Objective"),
         (Objective, "Objective is not a subclass of Objective that implements loss"),
         (ListObjective, "the default of its option 'weights' is not a bool, int, float or str"),
-        (TwoCopies(TwoCopiesOptions()), "is a TwoCopies"),
+        (TwoCopies(TwoCopiesOptions()), "is of type TwoCopies: register a class"),
     ],
 )
 def test_only_complete_objectives_can_be_registered(value: Any, complaint: str) -> None:
