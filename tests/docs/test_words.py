@@ -34,7 +34,7 @@ class Rule:
 
 
 # Rooms that are still being rewritten.
-UNFINISHED = ("rsbench/cli/", "rsbench/jobs/", "rsbench/report/", "dashboards/")
+UNFINISHED = ("rsbench/cli/", "rsbench/jobs/", "rsbench/report/")
 
 # Whole words, in any case.
 TEXT_RULES = (
