@@ -7,6 +7,8 @@ np.float64(0.7199310106376134)
 All functions have one signature, that of `CertificateFunction`, whose documentation explains the arguments.
 Certificates that plugins register have a function too. Where a certificate's name has a hyphen, its function's name has
 an underscore.
+
+Shapes: N images, K classes, D pixel values of an image (channels × pixels), M distinct rows of bounds.
 """
 
 import math
@@ -46,25 +48,27 @@ class CertificateFunction(Protocol):
         images: npt.ArrayLike | None = None,
         q: int = 255,
     ) -> Radii:
-        """The radius of each image, rounded down: one number for one image, an array for several.
+        """The radius of each image: one number for one image, an array for several.
+
+        Radii are rounded down, in units of the pixel range [0,1], and in the certificate's norm.
 
         A radius of 0 stands for an abstention. A radius is infinite where no image of the threat model changes the
         class.
 
         votes: the votes of one image, K counts, or of N images, an N×K array of counts with equal row sums.
         sigma: the standard deviation of the noise, in units of the pixel range [0,1]; unused by exact certificates.
-        alpha: the probability with which the certificate of an image may be wrong, one-sided.
+        alpha: the certified radius of an image is wrong with probability at most alpha, one-sided.
         selected: the class, or the N classes, that other votes selected; the most voted if it is left out. A class that
-            was selected by these very votes has a certificate at 2α with the bounds one-versus-rest, and none with
-            top-two.
+            was selected by these very votes has a certified radius that is wrong with probability at most 2α with the
+            bounds one-versus-rest, and no such guarantee with top-two.
         bounds: how α is spent: one-versus-rest (Cohen et al. 2019) or top-two (Voracek & Hein 2023).
         pa, pb: instead of votes, bounds on the probability of the class from below and of the runner-up from above; pb
             is 1 − pa if it is left out. Both are taken as exact numbers.
-        dims: for `box`, how many values an image has, pixels times channels. With it, a radius that covers the whole
+        dims: for `box`, d, the number of pixel values (channels × pixels). With it, a radius that covers the whole
             box is infinite.
         images: for certificates that look at the pixels, such as `box_image`: the image, or the N images along the
-            first axis, floats in [0,1] or whole numbers k of k/q.
-        q: images lie on the grid {0, 1/q, …, 1}; those of 8 bits have 255.
+            first axis, floats in [0,1] or whole numbers k that stand for k/q.
+        q: the images lie on the grid k/q, k = 0..q; images of 8 bits have q = 255.
 
         Raises ValueError when an argument is missing, out of range or not what the theorem needs.
         """

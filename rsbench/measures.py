@@ -8,7 +8,7 @@ from rsbench.specs import MeasureSpec
 def gaussian(sigma: float) -> MeasureSpec:
     """Isotropic Gaussian noise N(0, σ²·I) (Cohen et al. 2019).
 
-    sigma: the standard deviation, in units of the pixel range [0,1].
+    sigma: the standard deviation, from 1e-6 to 1e6, in units of the pixel range [0,1].
     Raises UsageError when sigma is out of range.
     """
     return measure_for(method_named("cohen"), sigma, q=None, offsets_seed=0)
@@ -17,7 +17,7 @@ def gaussian(sigma: float) -> MeasureSpec:
 def uniform(sigma: float) -> MeasureSpec:
     """Uniform noise U[−λ, λ]^d with λ = √3·σ (Yang et al. 2020).
 
-    sigma: the standard deviation, in units of the pixel range [0,1]; for a half-width λ give λ/√3.
+    sigma: the standard deviation, from 1e-6 to 1e6, in units of the pixel range [0,1]; for a half-width λ give λ/√3.
     Raises UsageError when sigma is out of range.
     """
     return measure_for(method_named("uniform"), sigma, q=None, offsets_seed=0)
@@ -26,7 +26,8 @@ def uniform(sigma: float) -> MeasureSpec:
 def splitting(sigma: float) -> MeasureSpec:
     """Independent splitting noise with λ = √3·σ (Levine & Feizi 2021, theorem 2).
 
-    sigma: the standard deviation of the split points, in units of the pixel range [0,1]; for a half-width λ give λ/√3.
+    sigma: the standard deviation of the split points, from 1e-6 to 1e6, in units of the pixel range [0,1]; for a
+        half-width λ give λ/√3.
     Raises UsageError when sigma is out of range.
     """
     return measure_for(method_named("ssn"), sigma, q=None, offsets_seed=0)
@@ -35,10 +36,10 @@ def splitting(sigma: float) -> MeasureSpec:
 def deterministic_splitting(sigma: float, *, q: int = 255, offsets_seed: int = 0) -> MeasureSpec:
     """Splitting noise whose L = ⌊2·√3·σ·q⌋ splits are all evaluated (Levine & Feizi 2021, §4.1).
 
-    The certificate is exact: there is no sampling and no failure probability.
+    Certification is exact: every split is evaluated, so there is no sampling and no failure probability.
 
-    sigma: the standard deviation of the split points, in units of the pixel range [0,1].
-    q: the images lie on the grid {0, 1/q, …, 1}; images of 8 bits have q = 255.
+    sigma: the standard deviation of the split points, from 1e-6 to 1e6, in units of the pixel range [0,1].
+    q: the images lie on the grid k/q, k = 0..q; images of 8 bits have q = 255.
     offsets_seed: the seed of the offsets between the pixels' splits, which are a part of the classifier.
     Raises UsageError when an argument is out of range, or fewer than two splits are left.
     """

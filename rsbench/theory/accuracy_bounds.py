@@ -1,7 +1,7 @@
-"""Lower bounds on the certified accuracy of a test set, corrected for certificates that may be wrong.
+"""Lower bounds on the certified accuracy of a test set, corrected for certified radii that may be wrong.
 
-A sampled certificate is wrong with probability up to α, so some of the Y images that count as certified may not be
-robust. Each function here bounds the number (or share) of the m test images on which the smoothed classifier truly
+A sampled certified radius is wrong with probability at most α, so some of the Y images that count as certified may not
+be robust. Each function here bounds the number (or share) of the m test images on which the smoothed classifier truly
 returns the label within the whole radius. The bounds hold with probability at least 1 − ρ over the noise, which must be
 independent across images. They say nothing about images outside the test set.
 
@@ -29,7 +29,7 @@ def bernstein_accuracy_lower(certified: npt.ArrayLike, images: int, alpha: float
     Source: Cohen et al. 2019, theorem 5. `exact_certified_lower` is never below it.
 
     certified: Y, the number of images that are correct and certified at the radius; any shape.
-    images: m, the number of test images. alpha: α of each certificate. rho: ρ, failure probability of this bound.
+    images: m, the number of test images. alpha: α of each certified radius. rho: ρ, failure probability of this bound.
     Returns a share of the images for each Y. Raises ValueError when a count or a probability is out of range.
     """
     certified_count = _checked_counts(certified, images, alpha, rho)
@@ -43,8 +43,8 @@ def bernstein_accuracy_lower(certified: npt.ArrayLike, images: int, alpha: float
 def simultaneous_certified_lower(certified: npt.ArrayLike, images: int, alpha: float, rho: float) -> IntArray:
     """Bound the number of robust images at every radius at once: Y(r) − Q, clipped at 0.
 
-    Q is the (1−ρ)-quantile of Bin(m, α). At any radius, the wrong certificates among the Y(r) are some of all wrong
-    ones, and of these there are more than Q with probability at most ρ.
+    Q is the (1−ρ)-quantile of Bin(m, α). At any radius, the wrongly certified images among the Y(r) are
+    some of all wrongly certified images, and these are more than Q with probability at most ρ.
 
     Arguments and errors are those of `bernstein_accuracy_lower`. Returns a number of images for each Y; divide it by m
     for the certified accuracy.

@@ -1,11 +1,11 @@
 """The contract of a certificate, and the steps from votes to a radius that all certificates share.
 
 A certificate is a theorem that turns the votes of an image into a radius within which the smoothed classifier's
-prediction cannot change. To add one, subclass `SampledCertificate` and implement `_radius`; its docstring shows a
-complete example. A theorem that does not work from bounds on the class probabilities subclasses `Certificate` instead.
+prediction cannot change. To add one, subclass `SampledCertificate` and implement `_radius`; its docstring shows an
+example. A theorem that does not work from bounds on the class probabilities subclasses `Certificate` instead.
 Register an instance with `rsbench.theory.catalogue.CERTIFICATES.register(name, instance)`.
 
-Shapes: N images, K classes, D values of one image (pixels times channels).
+Shapes: N images, K classes, D pixel values of an image (channels × pixels; d in formulas).
 """
 
 from abc import ABC, abstractmethod
@@ -35,11 +35,11 @@ class Verdicts:
     """Where the smoothed classifier abstains."""
 
     radius_N: FloatArray
-    """The certified radius, rounded down: 0 on abstention, infinite where no image of the threat model can change the
-    prediction."""
+    """The certified radius, rounded down, in units of the pixel range and in the certificate's norm: 0 on abstention,
+    infinite where no image of the threat model can change the prediction."""
 
     def radii_in_box(self, dims: int) -> FloatArray:
-        """Return the radii; if one of them is infinite, all are capped at d, the number of values of an image.
+        """Return the radii; if one of them is infinite, all are capped at d, the number of pixel values.
 
         No two images of the box [0,1]^d are further apart in l1, so a radius of d states the same as an infinite one.
         """
@@ -54,10 +54,11 @@ class ImageFacts:
     """
 
     q: int | None = None
-    """Pixels are multiples of 1/q, 1 ≤ q < 2¹⁶. Needed by certificates whose threat model is the grid."""
+    """The pixels lie on the grid k/q, 1 ≤ q < 2¹⁶. Needed by certificates whose threat model is the grid."""
 
     dims: int | None = None
-    """D, the number of values of an image. Lets box certificates recognise that a radius covers the whole box."""
+    """d, the number of pixel values (channels × pixels). Lets box certificates recognise that a radius covers the whole
+    box."""
 
     caps_ND: FloatArray | None = None
     """max(x, 1−x) of every pixel x, the furthest it can move within [0,1]; the order of the pixels is irrelevant.
@@ -193,7 +194,8 @@ class Certificate(ABC):
         estimation_NK: votes that certify it, non-negative and drawn independently of the selection votes; each row has
         the same positive sum n.
         measure: the smoothing measure that drew the noise.
-        failure_probability: α, the probability that a certificate may be wrong. Sampled certificates need it.
+        failure_probability: α; the certified radius of an image is wrong with probability at most α. Sampled
+        certificates need it.
         procedure: how sampled certificates derive bounds from the votes; see `bounds_of_votes`.
         images: properties of the images, where the certificate needs them.
         Raises ValueError when the theorem does not cover the measure, the votes are invalid, or something that the
@@ -229,7 +231,7 @@ class SampledCertificate(Certificate):
     bounds and abstention are the same for all of them and done here: the prediction is the class that leads in the
     selection votes, and the image abstains when its bounds leave no gap, pA ≤ pB.
 
-    For example, this is the complete certificate of Lee et al. 2019 for uniform noise:
+    A shortened version of `rsbench.theory.uniform_l1.LipschitzL1`:
 
         class UniformL1(SampledCertificate):
             name = "lee-uniform"

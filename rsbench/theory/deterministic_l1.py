@@ -3,7 +3,7 @@
 The base offset takes L values, called splits. All of them are evaluated, so the votes are exact: there is no sampling,
 no failure probability and no abstention, and the radius is computed in integers.
 
-Shapes: N images, K classes.
+Shapes: N images, K classes. A and B are classes.
 """
 
 from typing import ClassVar
@@ -17,7 +17,7 @@ from rsbench.theory.rounding import floor_quotient
 
 
 class DeterministicL1(Certificate):
-    """The certificate of DSSN, for images on the grid {0, 1/q, …, 1}^d. See `deterministic_l1_steps`."""
+    """The certificate of DSSN, for images on the grid k/q. See `deterministic_l1_steps`."""
 
     name = "dssn"
     norms: ClassVar[tuple[Norm, ...]] = ("l1",)

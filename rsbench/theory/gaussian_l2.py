@@ -98,7 +98,7 @@ def gaussian_l2_radius(bounds: ProbabilityBounds, std: float) -> FloatArray:
 def linf_radius(l2_radius: float, dims: int) -> float:
     """Return R/√d, rounded down: the l∞ ball of that radius lies inside the l2 ball of radius R.
 
-    dims: d, the number of values of an image. Raises ValueError when it is below 1.
+    dims: d, the number of pixel values (channels × pixels). Raises ValueError when it is below 1.
     """
     if dims < 1:
         raise ValueError(f"an image must have at least 1 pixel, got {dims}")

@@ -1,11 +1,11 @@
-"""The memory that turns data-dependent radii into certificates of a single classifier (Alfarra et al. 2022).
+"""The memory with which data-dependent radii are certified radii of one classifier (Alfarra et al. 2022).
 
 If σ is chosen for each image, the radius of one image says nothing about its neighbours, because they are smoothed with
 another σ. The memory stores every ball that it has certified and answers later queries in accordance with them: balls
 of different classes never intersect. What is certified is the classifier *together with its memory*. Its predictions
 depend on the order of the queries, and nothing is guaranteed about queries made before a ball was stored.
 
-Shapes: M stored balls, D values of one image.
+Shapes: M stored balls, D pixel values of an image (channels × pixels).
 """
 
 from dataclasses import dataclass

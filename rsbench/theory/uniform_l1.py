@@ -7,7 +7,7 @@ in common than `lee` assumes. With one set of bounds, `lee` and `box-log` ≤ `b
 How they work: let λ be the noise's half-width, a = 2λ its width, and the overlap of two images the share of the noise
 distribution that they have in common. The prediction cannot change while the overlap exceeds t = 1 − (pA − pB)/2.
 
-Shapes: N rows of bounds, D values of an image, M largest caps.
+Shapes: N rows of bounds, D pixel values of an image (channels × pixels), M largest caps.
 """
 
 import math
