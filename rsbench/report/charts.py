@@ -8,12 +8,20 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from rsbench.methods import place_of
+from rsbench.families import FAMILIES
+from rsbench.methods import METHODS, place_of
 from rsbench.report.numbers import percent_down, radius_text, sigma_text
 
-# Okabe and Ito's colours, which stay apart under every common colour blindness. A method keeps its colour whatever
-# else is drawn; methods of another origin share the last one.
-METHOD_COLOURS = {"cohen": "#0072B2", "uniform": "#E69F00", "ssn": "#009E73", "dssn": "#CC3F7F"}
+# Okabe and Ito's colours, which can be told apart under every common colour blindness. The measure gives the hue, and
+# methods that share a measure are shades of it, so that a method keeps its colour whatever else is drawn.
+FAMILY_COLOURS = {
+    "gaussian": "#0072B2",
+    "uniform": "#E69F00",
+    "splitting": "#009E73",
+    "deterministic-splitting": "#CC3F7F",
+}
+# For the measures of plugins, in the order in which they are registered.
+_FURTHER_COLOURS = ("#D55E00", "#56B4E9")
 OTHER_COLOUR = "#555555"
 _MOST_HOVERED = 2_000
 _CONFIG: dict[str, Any] = {
@@ -210,19 +218,43 @@ def _drawn(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
     return _within(drawn, _furthest(named["radius"]))
 
 
-def _hover(points: alt.Chart, told: list[str]) -> alt.Chart:
-    """The point of a chart next to the pointer, and what is told of it: some columns, radius and accuracy."""
+def _hover(points: alt.Chart, columns: list[str]) -> alt.Chart:
+    """A layer that shows the point nearest to the pointer, with a tooltip of its columns, radius and accuracy."""
     nearest = alt.selection_point(name="nearest", on="pointerover", nearest=True, empty=False, clear="pointerout")
-    columns = [*told[:2], "radius_text", "accuracy_text", *told[2:]]
+    columns = [*columns[:2], "radius_text", "accuracy_text", *columns[2:]]
     tooltip = [alt.Tooltip(f"{column}:N", title=_TOOLTIPS.get(column, column)) for column in columns]
     shown = alt.when(nearest).then(alt.value(1.0)).otherwise(alt.value(0.0))
     drawn: alt.Chart = points.mark_point(size=70, filled=True).encode(opacity=shown, tooltip=tooltip)
     return drawn.add_params(nearest)
 
 
+def family_colour(family: str) -> str:
+    """Return the colour of a family of smoothing measures; grey for one that is not registered."""
+    further = [name for name in FAMILIES if name not in FAMILY_COLOURS]
+    return (FAMILY_COLOURS | dict(zip(further, _FURTHER_COLOURS, strict=False))).get(family, OTHER_COLOUR)
+
+
 def method_colour(method: str) -> str:
-    """The colour of a method, of one for all that are not in the table of methods."""
-    return METHOD_COLOURS.get(method, OTHER_COLOUR)
+    """Return the colour of a method: a shade of its measure's colour, grey for a method that is not registered."""
+    if method not in METHODS:
+        return OTHER_COLOUR
+    family = METHODS[method].family
+    return _shade(family_colour(family), _of_family(family).index(method))
+
+
+def _of_family(family: str) -> list[str]:
+    """The methods that share a family of measures, in their order of registration."""
+    return [method.name for method in METHODS.values() if method.family == family]
+
+
+def _shade(colour: str, place: int) -> str:
+    """The colour itself at place 0, then lighter and darker shades in turn."""
+    if place == 0:
+        return colour
+    own = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    towards, share = (255, 0)[(place + 1) % 2], min(0.75, 0.45 * ((place + 1) // 2))
+    mixed = own + share * (towards - own)
+    return "#" + "".join(f"{round(part):02X}" for part in mixed.tolist())
 
 
 def _colour(frame: pd.DataFrame) -> alt.Color:
@@ -232,22 +264,21 @@ def _colour(frame: pd.DataFrame) -> alt.Color:
     colours = {
         name: shade
         for method in _in_table_order(set(named["method"]))
-        for name, shade in _shades(method, named.loc[named["method"] == method, "name"].tolist())
+        for name, shade in _curve_colours(method, named.loc[named["method"] == method, "name"].tolist())
     }
     legend = alt.Legend(symbolType="stroke", symbolOpacity=1.0, labelLimit=320)
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     return alt.Color("method:N", title="method", scale=scale, legend=legend)
 
 
-def _shades(method: str, names: list[str]) -> list[tuple[str, str]]:
-    """The first curve of a method has its colour, further ones are lighter and darker shades of it in turn."""
-    own = np.array([int(method_colour(method)[i : i + 2], 16) for i in (1, 3, 5)])
-    found = []
-    for place, name in enumerate(names):
-        towards, far = (255, 0)[place % 2], min(0.75, 0.45 * ((place + 1) // 2))
-        mixed = own + far * (towards - own) if place else own
-        found.append((name, "#" + "".join(f"{round(part):02X}" for part in mixed.tolist())))
-    return found
+def _curve_colours(method: str, names: list[str]) -> list[tuple[str, str]]:
+    """The first curve of a method has the method's colour; further ones have shades that no other method has."""
+    if method not in METHODS:
+        return [(name, _shade(OTHER_COLOUR, place)) for place, name in enumerate(names)]
+    family = METHODS[method].family
+    methods = _of_family(family)
+    places = range(methods.index(method), methods.index(method) + len(names) * len(methods), len(methods))
+    return [(name, _shade(family_colour(family), place)) for name, place in zip(names, places, strict=True)]
 
 
 def _dash(frame: pd.DataFrame) -> alt.StrokeDash:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from rsbench.methods import place_of, title_of
 from rsbench.records import Provenance, RunRecord, StepCurve
-from rsbench.report.charts import METHOD_COLOURS, OTHER_COLOUR
+from rsbench.report.charts import FAMILY_COLOURS, OTHER_COLOUR, method_colour
 from rsbench.report.commands import command_of, curve_command
 from rsbench.report.curves import curve_frame
 from rsbench.report.figures import GREY, GRID, INK, curve_svg
@@ -31,11 +31,11 @@ from rsbench.report.reported import (
 from rsbench.report.run_facts import TIER_TEXT, curve_text, may_hold_in, seed_of
 from rsbench.report.tables import theorem_facts
 
-# What a page in dark colours draws instead, each as far from its ground as the other is from white.
+# What the page draws instead on a dark background, with the same contrast.
 _ON_DARK = {
     INK: "#e6e8eb", GREY: "#9aa0a6", GRID: "#33373c", "#3c4043": "#c4c8cc", OTHER_COLOUR: "#b0b4b8",
-    METHOD_COLOURS["cohen"]: "#56b4e9", METHOD_COLOURS["uniform"]: "#f0b429",
-    METHOD_COLOURS["ssn"]: "#2fc495", METHOD_COLOURS["dssn"]: "#e879b0",
+    FAMILY_COLOURS["gaussian"]: "#56b4e9", FAMILY_COLOURS["uniform"]: "#f0b429",
+    FAMILY_COLOURS["splitting"]: "#2fc495", FAMILY_COLOURS["deterministic-splitting"]: "#e879b0",
 }  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def _group(board: Leaderboard, group: Group, number: int, svg: str) -> dict[str,
         "rows": [
             {
                 "title": row.entry.title,
-                "colour": METHOD_COLOURS.get(row.entry.method, OTHER_COLOUR),
+                "colour": method_colour(row.entry.method),
                 "below": [line for line in (row.entry.budget, _seeds(row, board), row.entry.label) if line],
                 "cells": [column[i] for column in columns],
             }

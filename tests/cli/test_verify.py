@@ -99,4 +99,4 @@ def test_what_cannot_be_verified_is_one_line(
     assert "is not sealed" in refused(f"verify {unsealed[:12]}", capfd)
     for file in (home / "checkpoints").glob("*"):
         file.unlink()
-    assert "is gone from" in refused(f"verify {name}", capfd)
+    assert "is no longer at" in refused(f"verify {name}", capfd)

@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsbench.report.charts import METHOD_COLOURS, curve_chart, paired_chart
+from rsbench.families import FAMILIES, Family
+from rsbench.methods import METHODS, Method
+from rsbench.report.charts import (
+    FAMILY_COLOURS,
+    OTHER_COLOUR,
+    curve_chart,
+    family_colour,
+    method_colour,
+    paired_chart,
+)
 from rsbench.report.curves import MOST_WITH_RUNS, curve_frame, uncrowded
 from rsbench.report.numbers import radius_text
 from tests.report.runs import STEPS, a_run
@@ -26,7 +35,7 @@ def test_an_open_ball_steps_after_and_a_closed_one_before() -> None:
 def test_a_method_keeps_its_colour_whatever_else_is_shown() -> None:
     for methods in (("ssn",), ("cohen", "ssn", "dssn")):
         scale = chart_of(*methods)["layer"][0]["encoding"]["color"]["scale"]
-        assert scale["range"] == [METHOD_COLOURS[m] for m in methods]
+        assert scale["range"] == [method_colour(m) for m in methods]
 
 
 def test_axes_name_their_units() -> None:
@@ -61,7 +70,7 @@ def test_curves_of_one_method_are_told_apart_by_shades_and_names() -> None:
     scale = curve_chart(curve_frame(runs, "l1", STEPS)).to_dict()["layer"][0]["encoding"]["color"]["scale"]
     budgets = [f"n0 100 · n {n} · α 0.001" for n in ("1,000", "10,000")]
     assert scale["domain"] == [f"SSN · {budgets[0]}", f"SSN · {budgets[1]}", "SSN (box)"]
-    assert scale["range"][0] == METHOD_COLOURS["ssn"]
+    assert scale["range"][0] == FAMILY_COLOURS["splitting"]
     assert len(set(scale["range"])) == 3
 
 
@@ -104,3 +113,16 @@ def test_two_curves_of_a_run_share_an_axis_that_moves_by_tenths() -> None:
 
     assert end(0.5) == end(1.0) == pytest.approx(1.015)
     assert end(1.02) == end(1.1) == pytest.approx(1.015 * 1.1)
+
+
+def test_colours_follow_from_the_measure_and_every_method_has_its_own() -> None:
+    colours = {name: method_colour(name) for name in METHODS}
+    assert len(set(colours.values())) == len(METHODS)
+    assert colours["uniform"] == FAMILY_COLOURS["uniform"]
+    assert method_colour("nobody knows it") == family_colour("laplace") == OTHER_COLOUR
+    with FAMILIES.registered("laplace", Family("laplace", "Laplace noise", "nowhere:nothing")):
+        method = Method("laplace", "Laplace", "laplace", "noise-augmentation", "cohen", "Nobody 2026")
+        with METHODS.registered("laplace", method):
+            assert method_colour("laplace") not in {OTHER_COLOUR, *colours.values()}
+            # Adding a method changes no other method's colour.
+            assert {name: method_colour(name) for name in colours} == colours
