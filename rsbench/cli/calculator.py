@@ -98,51 +98,14 @@ class RadiusResult:
     """What the caller did not say and is assumed."""
 
 
-_OF_VOTES = ("selected", "n", "classes", "alpha", "procedure")
-
-
-def accepted_options(certificate: Certificate) -> tuple[str, ...]:
-    """The fields of a request that have a meaning for a certificate."""
-    if isinstance(certificate, SampledCertificate):
-        accepted = ["votes", *_OF_VOTES, "pa", "pb", "sigma", "measure"]
-        if certificate.scale == "half_width":
-            accepted.append("half_width")
-    elif _is_exact(certificate):
-        accepted = ["votes", "n", "classes", "sigma", "q", "measure"]
-    else:
-        accepted = ["votes", *_OF_VOTES, "sigma", "measure"]
-    if certificate.uses_dims or "l2" in certificate.norms:
-        accepted.append("dim")
-    if certificate.looks_at_images:
-        accepted += ["image", "caps", *([] if "q" in accepted else ["q"])]
-    return tuple(accepted)
-
-
-def check_options(certificate: Certificate, request: RadiusRequest) -> None:
-    """Raise UsageError for an option that has no meaning for the certificate, or that contradicts another one."""
-    given, accepted = request.given(), accepted_options(certificate)
-    for name in given:
-        if name not in accepted:
-            raise UsageError(
-                f"{certificate.name} takes no {flag(name)}: it takes {', '.join(flag(option) for option in accepted)}"
-            )
-        if name in _OF_VOTES and "votes" not in given:
-            raise UsageError(f"{flag(name)} belongs to --votes, and there are none")
-    for first, second in (("votes", "pa"), ("votes", "pb"), ("sigma", "half_width"), ("image", "caps")):
-        if first in given and second in given:
-            raise UsageError(f"{flag(first)} and {flag(second)} exclude each other")
-    if "caps" in given and "q" in given:
-        raise UsageError("--q belongs to --image: caps are not quantised")
-
-
-def flag(name: str) -> str:
-    """The option on the command line of a field of a request."""
-    return "--bounds" if name == "procedure" else f"--{name.replace('_', '-')}"
+def is_exact(certificate: Certificate) -> bool:
+    """Whether every smoothing measure that the theorem covers is evaluated without sampling."""
+    families = [FAMILIES.get(name) for name in certificate.threat_models]
+    return all(family is not None and family.is_enumerated for family in families)
 
 
 def calculate(certificate: Certificate, request: RadiusRequest) -> RadiusResult:
     """Apply a certificate. Raises UsageError or ValueError, in one line, when an option is missing or invalid."""
-    check_options(certificate, request)
     if request.measure is not None:
         certificate.check_measure(request.measure)
     if isinstance(certificate, SampledCertificate):
@@ -155,12 +118,6 @@ def calculate(certificate: Certificate, request: RadiusRequest) -> RadiusResult:
 def json_number(value: float | None) -> float | str | None:
     """The value, or "inf" for infinity, which JSON does not have."""
     return "inf" if value == math.inf else value
-
-
-def _is_exact(certificate: Certificate) -> bool:
-    """Whether every smoothing measure that the theorem covers is evaluated without sampling."""
-    families = [FAMILIES.get(name) for name in certificate.threat_models]
-    return all(family is not None and family.is_enumerated for family in families)
 
 
 def _from_bounds(certificate: SampledCertificate, request: RadiusRequest) -> RadiusResult:
@@ -199,7 +156,7 @@ def _from_splits(request: RadiusRequest) -> RadiusResult:
 
 def _from_votes(certificate: Certificate, request: RadiusRequest) -> RadiusResult:
     """The radius of a certificate that works from the votes themselves."""
-    exact = _is_exact(certificate)
+    exact = is_exact(certificate)
     if exact:
         votes_NK, _ = _votes_of_all_splits(certificate.name, request)
     elif request.votes is None:
@@ -316,7 +273,8 @@ def _scale(certificate: SampledCertificate, request: RadiusRequest) -> float:
 def _sigma(certificate: Certificate, request: RadiusRequest) -> float:
     """The very float that a run with this σ has, so that the radius is that of the run to the last bit."""
     if request.sigma is None:
-        alternative = " or --half-width" if "half_width" in accepted_options(certificate) else ""
+        scaled_by_half_width = isinstance(certificate, SampledCertificate) and certificate.scale == "half_width"
+        alternative = " or --half-width" if scaled_by_half_width else ""
         raise UsageError(f"{certificate.name} needs --sigma{alternative}")
     return float(_number("--sigma", request.sigma))
 

@@ -7,13 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from rsbench.cli import options as o
-from rsbench.cli.calculator import RadiusRequest, RadiusResult, calculate, json_number
+from rsbench.cli.calculator import RadiusRequest, RadiusResult, calculate, is_exact, json_number
 from rsbench.cli.output import print_json
 from rsbench.errors import UsageError
 from rsbench.families import FAMILIES
 from rsbench.theory.catalogue import CERTIFICATES
-from rsbench.theory.certificate import Certificate
+from rsbench.theory.certificate import Certificate, SampledCertificate
 from rsbench.theory.rounding import floor_decimal
+
+_OF_VOTES = ("selected", "n", "classes", "alpha", "procedure")
 
 
 def radius(
@@ -75,6 +77,7 @@ def radius(
         q=q,
         measure=family,
     )
+    _check_options(certificate, request)
     try:
         result = calculate(certificate, request)
     except ValueError as error:
@@ -83,6 +86,45 @@ def radius(
         _print_json(certificate, request, result)
     else:
         _print_text(certificate, request, result)
+
+
+def _accepted_options(certificate: Certificate) -> tuple[str, ...]:
+    """The fields of a request that have a meaning for a certificate."""
+    if isinstance(certificate, SampledCertificate):
+        accepted = ["votes", *_OF_VOTES, "pa", "pb", "sigma", "measure"]
+        if certificate.scale == "half_width":
+            accepted.append("half_width")
+    elif is_exact(certificate):
+        accepted = ["votes", "n", "classes", "sigma", "q", "measure"]
+    else:
+        accepted = ["votes", *_OF_VOTES, "sigma", "measure"]
+    if certificate.uses_dims or "l2" in certificate.norms:
+        accepted.append("dim")
+    if certificate.looks_at_images:
+        accepted += ["image", "caps", *([] if "q" in accepted else ["q"])]
+    return tuple(accepted)
+
+
+def _check_options(certificate: Certificate, request: RadiusRequest) -> None:
+    """Raise UsageError for an option that has no meaning for the certificate, or that contradicts another one."""
+    given, accepted = request.given(), _accepted_options(certificate)
+    for name in given:
+        if name not in accepted:
+            raise UsageError(
+                f"{certificate.name} takes no {_flag(name)}: it takes {', '.join(_flag(option) for option in accepted)}"
+            )
+        if name in _OF_VOTES and "votes" not in given:
+            raise UsageError(f"{_flag(name)} belongs to --votes, and there are none")
+    for first, second in (("votes", "pa"), ("votes", "pb"), ("sigma", "half_width"), ("image", "caps")):
+        if first in given and second in given:
+            raise UsageError(f"{_flag(first)} and {_flag(second)} exclude each other")
+    if "caps" in given and "q" in given:
+        raise UsageError("--q belongs to --image: caps are not quantised")
+
+
+def _flag(name: str) -> str:
+    """The option on the command line of a field of a request."""
+    return "--bounds" if name == "procedure" else f"--{name.replace('_', '-')}"
 
 
 def _threat_model(certificate: Certificate, request: RadiusRequest) -> str:
