@@ -1,4 +1,7 @@
-"""The computation behind `rsbench radius`: from options as they were typed to a radius."""
+"""The computation behind `rsbench radius`: from options as they were typed to a radius.
+
+Shapes: N images (always 1 here), K classes, D values of an image.
+"""
 
 import math
 import re
@@ -172,6 +175,7 @@ def _from_votes(certificate: Certificate, request: RadiusRequest) -> RadiusResul
         facts["q"] = request.q
     else:
         alpha = _alpha(request)
+        # `certify` takes the class from selection votes. The request gives the class itself, so one vote selects it.
         selection_NK[0, selected] = 1
         family = request.measure or next(iter(certificate.threat_models))
         measure = MeasureSpec(family=family, sigma=_sigma(certificate, request))
@@ -271,7 +275,10 @@ def _scale(certificate: SampledCertificate, request: RadiusRequest) -> float:
 
 
 def _sigma(certificate: Certificate, request: RadiusRequest) -> float:
-    """The very float that a run with this σ has, so that the radius is that of the run to the last bit."""
+    """The float64 nearest to --sigma, as `rsbench certify` parses it.
+
+    Rounding down would give a radius whose last bit differs from that of the stored run.
+    """
     if request.sigma is None:
         scaled_by_half_width = isinstance(certificate, SampledCertificate) and certificate.scale == "half_width"
         alternative = " or --half-width" if scaled_by_half_width else ""

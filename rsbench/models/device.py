@@ -15,9 +15,13 @@ from rsbench.specs import Device
 if TYPE_CHECKING:
     import torch
 
-# Constants of glibc's malloc.h, and the largest threshold that it accepts.
+# Parameters of `mallopt`, from glibc's malloc.h. Free memory above M_TRIM_THRESHOLD at the top of the heap, and every
+# allocation above M_MMAP_THRESHOLD, is returned to the system as soon as it is freed.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+# glibc refuses a larger M_MMAP_THRESHOLD.
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20
+# The largest C int, which `mallopt` takes.
+_LARGEST_TRIM_THRESHOLD = 2**31 - 1
 
 
 def prepare_device(name: str) -> "torch.device":
@@ -30,7 +34,7 @@ def prepare_device(name: str) -> "torch.device":
 
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: no CUDA device is usable on this machine: choose cpu, or run rsbench doctor")
-    _keep_memory()
+    _keep_freed_memory()
     # The result of a sum depends on the number of threads. Workers are processes, so all cores are used anyway.
     torch.set_num_threads(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -43,7 +47,11 @@ def prepare_device(name: str) -> "torch.device":
 
 @contextmanager
 def settings_restored() -> Iterator[None]:
-    """Give a program back the settings of its process that `prepare_device` changes."""
+    """Restore the settings of torch that `prepare_device` changes when the block ends: threads, TF32 and cuDNN.
+
+    Two settings of the process stay: the environment variable CUBLAS_WORKSPACE_CONFIG, if it was not set before, and
+    the thresholds of glibc's malloc.
+    """
     import torch
 
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
@@ -56,11 +64,11 @@ def settings_restored() -> Iterator[None]:
 
 
 @cache
-def _keep_memory() -> None:
-    """Make glibc keep the memory that a batch frees, for the next batch.
+def _keep_freed_memory() -> None:
+    """Tell glibc to keep freed memory, by raising its trim and mmap thresholds as far as they go.
 
-    By default it returns the memory to the system and requests it again page by page, which takes half of the time of
-    a small convolutional network on a CPU.
+    By default it returns each batch's memory and requests it again page by page, which took half of the time of a small
+    convolutional network on a CPU. Does nothing elsewhere.
     """
     if sys.platform != "linux":
         return
@@ -68,20 +76,20 @@ def _keep_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TRIM_THRESHOLD, _LARGEST_TRIM_THRESHOLD)
 
 
 def cuda_is_usable() -> bool:
-    """Whether torch can use a GPU. Importing torch takes seconds, so the driver is looked for first."""
-    if "torch" not in sys.modules and not _driver_is_installed():
+    """Return whether torch can use a GPU. Importing torch takes seconds, so the GPU driver is looked for first."""
+    if "torch" not in sys.modules and not _gpu_driver_is_installed():
         return False
     import torch
 
     return torch.cuda.is_available()
 
 
-def _driver_is_installed() -> bool:
-    # A build of torch for GPUs of AMD needs another driver.
+def _gpu_driver_is_installed() -> bool:
+    # A build of torch for AMD GPUs uses another driver, which is not looked for: torch is imported and asked.
     if "rocm" in version("torch"):
         return True
     for library in ("libcuda.so.1", "nvcuda.dll"):
@@ -99,12 +107,12 @@ def default_device() -> Device:
 def usable_device(name: str | None, precision: str) -> Device:
     """Return the device of that name, or the default.
 
-    Raises UsageError when the name is unknown, this machine should have the device and does not, or the device does not
-    compute in that precision.
+    Raises UsageError when the name is unknown, when the device does not compute in that precision, and when CUDA is not
+    usable on this machine, which is checked unless the run uses a Ray cluster (RAY_ADDRESS).
     """
     chosen = name or default_device()
     if chosen == "cuda":
-        # The driver of a cluster needs no GPU; its workers check theirs.
+        # On a Ray cluster the process that schedules the work needs no GPU; each worker checks its own.
         if "RAY_ADDRESS" not in os.environ:
             prepare_device(chosen)
         return "cuda"

@@ -1,4 +1,4 @@
-"""Checking that a database is intact, and that sealed runs are unchanged."""
+"""Checking that a database is intact, and that sealed runs are unchanged. Shapes: N images."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, text, update
 from rsbench.errors import IncompleteError
 from rsbench.records import ClaimRecord
 from rsbench.store import tables as t
+from rsbench.store.run_records import run_name
 
 EXPIRY_SECONDS = 60.0
 """Time after the last renewal at which a claim expires."""
@@ -58,7 +59,7 @@ def take(connection: Connection, run_id: int, holder: str) -> None:
         connection.execute(update(table).where(is_this_run).values(expires_at=expires_at))
     elif _is_alive(claim, now):
         raise IncompleteError(
-            f"run {_short_fingerprint(connection, run_id)} is being certified by {_holder_text(claim)}: wait for that "
+            f"{run_name(connection, run_id)} is being certified by {_holder_text(claim)}: wait for that "
             "process, or stop it, then run the same command again"
         )
     else:
@@ -79,7 +80,7 @@ def confirm(connection: Connection, run_id: int, holder: str) -> None:
         claim = connection.execute(select(table).where(is_this_run)).one_or_none()
         new_holder_text = "another process, which has ended" if claim is None else _holder_text(claim)
         raise IncompleteError(
-            f"run {_short_fingerprint(connection, run_id)} was taken over by {new_holder_text}, because this process "
+            f"{run_name(connection, run_id)} was taken over by {new_holder_text}, because this process "
             f"did not renew its claim for {EXPIRY_SECONDS:.0f} s: it writes nothing more, and the same command resumes"
         )
 
@@ -138,11 +139,6 @@ def _process_namespace() -> str:
         return f"{boot}.{Path('/proc/self/ns/pid').stat().st_ino:x}"
     except OSError:
         return f"{uuid.getnode():x}"
-
-
-def _short_fingerprint(connection: Connection, run_id: int) -> str:
-    run = t.certification_run
-    return str(connection.scalar(select(run.c.fingerprint).where(run.c.id == run_id)))[:12]
 
 
 def _holder_text(claim: Row[*tuple[Any, ...]]) -> str:

@@ -1,7 +1,9 @@
 """Certified curves: writing them, and reading them at chosen radii or in full.
 
-A curve's distinct radii are stored in blocks of up to 64. Each block also records how many images have a radius beyond
-it, so the certified accuracy at any radius follows from one block. Shapes: M distinct radii, C curves.
+A curve's distinct radii are stored in blocks of up to 64, the rows of the table `curve_block`. Each block also records
+how many images have a radius beyond it, so the certified accuracy at any radius follows from one block.
+
+Shapes: M distinct radii of one curve, P pairs of a curve and a threshold, R radii of several blocks concatenated.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,19 @@ from rsbench.store.engine import insert_row
 from rsbench.theory.metrics import holds
 
 _BLOCK_SIZE = 64
+# The column `failure_probability` of curves without sampling. It is part of a key, so it cannot be null, and 0 is not a
+# valid α.
+_EXACT = 0.0
+
+
+def stored_failure_probability(failure_probability: float | None) -> float:
+    """Return α as the column `failure_probability` of `certified_curve` holds it."""
+    return _EXACT if failure_probability is None else failure_probability
+
+
+def loaded_failure_probability(stored: float) -> float | None:
+    """Return the α that the column `failure_probability` stands for; None if every split was evaluated."""
+    return None if stored == _EXACT else stored
 
 
 def add_curve(connection: Connection, run_id: int, curve: NewCurve, *, statement: str | None, is_primary: bool) -> None:
@@ -27,7 +42,7 @@ def add_curve(connection: Connection, run_id: int, curve: NewCurve, *, statement
             certificate=curve.certificate,
             procedure=curve.procedure,
             n=curve.n,
-            failure_probability=curve.failure_probability or 0.0,
+            failure_probability=stored_failure_probability(curve.failure_probability),
             standing=curve.standing,
             statement=statement,
             is_primary=is_primary,
@@ -62,7 +77,7 @@ def read_step_curves(connection: Connection, curve_ids: Sequence[int]) -> dict[i
     for row in connection.execute(query.where(block.curve_id.in_(radii))).all():
         radii[row.curve_id].append(row.radii)
         counts[row.curve_id].append(row.counts)
-    return {curve_id: _step_curve(radii[curve_id], counts[curve_id]) for curve_id in radii}
+    return {curve_id: StepCurve(*_decode_blocks(radii[curve_id], counts[curve_id])) for curve_id in radii}
 
 
 def read_certified_counts(
@@ -90,30 +105,30 @@ def read_certified_counts(
     rows = connection.execute(query).all()
     counts: dict[tuple[int, float, Ball], int] = {}
     if rows:
-        threshold_C, id_C, above_C, radii_C, counts_C = zip(*rows, strict=True)
+        threshold_P, id_P, above_P, radii_P, counts_P = zip(*rows, strict=True)
         balls: tuple[Ball, ...] = get_args(Ball)
         for ball in balls:
-            count_C = _count_certified(np.array(threshold_C), np.array(above_C), radii_C, counts_C, ball).tolist()
-            keys = ((curve_id, threshold, ball) for curve_id, threshold in zip(id_C, threshold_C, strict=True))
-            counts |= zip(keys, count_C, strict=True)
+            count_P = _count_certified(np.array(threshold_P), np.array(above_P), radii_P, counts_P, ball).tolist()
+            keys = ((curve_id, threshold, ball) for curve_id, threshold in zip(id_P, threshold_P, strict=True))
+            counts |= zip(keys, count_P, strict=True)
     return CertifiedCounts(counts)
 
 
 def _count_certified(
-    threshold_C: FloatArray, above_C: IntArray, radii_C: Sequence[bytes], counts_C: Sequence[bytes], ball: Ball
+    threshold_P: FloatArray, above_P: IntArray, radii_P: Sequence[bytes], counts_P: Sequence[bytes], ball: Ball
 ) -> IntArray:
-    """Return how many images each curve certifies at its threshold.
+    """Return how many images the curve of each pair certifies at the threshold of the pair.
 
-    Of each curve, the columns of the block that decides at its threshold are given.
+    `above_P`, `radii_P` and `counts_P` are columns of the block that decides at the threshold of each pair.
     """
-    blocks = _step_curve(radii_C, counts_C)
-    size_C = np.array([len(radii) // 8 for radii in radii_C])
-    certified_M = holds(blocks.radius_M, np.repeat(threshold_C, size_C), ball)
-    total_M = np.concatenate([[0], np.cumsum(np.where(certified_M, blocks.count_M, 0))])
-    return np.asarray(above_C + np.diff(total_M[np.cumsum(size_C)], prepend=0), dtype=np.int64)
+    radius_R, count_R = _decode_blocks(radii_P, counts_P)
+    size_P = np.array([len(radii) // 8 for radii in radii_P])
+    certified_R = holds(radius_R, np.repeat(threshold_P, size_P), ball)
+    # The total before each radius, and after the last one.
+    total_before = np.concatenate([[0], np.cumsum(np.where(certified_R, count_R, 0))])
+    return np.asarray(above_P + np.diff(total_before[np.cumsum(size_P)], prepend=0), dtype=np.int64)
 
 
-def _step_curve(radii: Sequence[bytes], counts: Sequence[bytes]) -> StepCurve:
-    """Decode and concatenate the columns `radii` and `counts` of blocks."""
-    radius_M = np.frombuffer(b"".join(radii), "<f8")
-    return StepCurve(radius_M, np.frombuffer(b"".join(counts), "<u4").astype(np.int64))
+def _decode_blocks(radii: Sequence[bytes], counts: Sequence[bytes]) -> tuple[FloatArray, IntArray]:
+    """Decode the columns `radii` and `counts` of blocks and concatenate them in the order of the blocks."""
+    return np.frombuffer(b"".join(radii), "<f8"), np.frombuffer(b"".join(counts), "<u4").astype(np.int64)

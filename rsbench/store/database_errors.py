@@ -1,4 +1,4 @@
-"""Translating errors of the database drivers into one-line StoreErrors with a suggested remedy."""
+"""Translating errors of SQLite and PostgreSQL into one-line StoreErrors with a suggested remedy."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _REMEDIES = {
     "No space left": _FREE_SPACE,
     "disk I/O": "is the disk full or disconnected? what was committed is kept, and the same command resumes",
     "locked": "another process holds it; wait for that process to end, then run the same command again",
-    "readonly": "give a file that can be written with --db",
+    "readonly": "name a writable file with --db",
     "not a database": "give another file with --db",
     "malformed": DAMAGED_FILE_REMEDY,
     "Could not decode": DAMAGED_FILE_REMEDY,
@@ -35,13 +35,17 @@ _REMEDIES = {
 }
 _DEFAULT_REMEDY = "nothing was half-written; run the same command again once the cause is gone"
 
+# SQLite's error codes hold the kind of error in their lowest byte, and details above it.
+_SQLITE_PRIMARY_CODE = 0xFF
 # SQLSTATE codes of a server that is shutting down, has crashed, or is starting.
 _RESTARTING = ("57P01", "57P02", "57P03")
 
 
 @contextmanager
 def translate_errors(engine: Engine) -> Iterator[None]:
-    """Raise StoreError in place of the drivers' errors: one line that names the database, the problem and a remedy.
+    """Raise StoreError in place of errors of SQLAlchemy, sqlite3 and psycopg.
+
+    Its message is one line that names the database, the problem and a remedy.
 
     Raises its subclass UnavailableError where repeating the operation later may succeed: the server does not answer, or
     another process holds the file.
@@ -72,8 +76,9 @@ def _store_error(engine: Engine, error: BaseException, *, connection_lost: bool)
 def _is_transient(error: BaseException) -> bool:
     """Return whether the cause may pass without intervention: a locked file, or a server that cannot be reached."""
     if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        return error.sqlite_errorcode & _SQLITE_PRIMARY_CODE in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     if not isinstance(error, psycopg.OperationalError):
         return False
-    # An error without a code comes from the client library, which found no connection. Class 08 is connection errors.
+    # An error without a code comes from psycopg itself, which has no connection to the server. Codes that begin with 08
+    # are connection errors of the server.
     return error.sqlstate is None or error.sqlstate.startswith("08") or error.sqlstate in _RESTARTING

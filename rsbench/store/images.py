@@ -1,4 +1,4 @@
-"""The image results of a run: adding and reading many rows at once. Shapes: N images."""
+"""The image results of a run: adding and reading many rows of the table `image_result` at once. Shapes: N images."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -11,9 +11,13 @@ from sqlalchemy import Connection, Row, func, select
 from rsbench.errors import StoreError
 from rsbench.records import ImageColumns
 from rsbench.store.engine import copy_rows
+from rsbench.store.run_records import run_name
 from rsbench.store.tables import image_result
 
+# Rows that are converted to arrays together: a whole test set of CIFAR-10, which is what most runs certify.
 _READ_SIZE = 10_000
+# Rows that are fetched together to be compared, which keeps few of them in memory.
+_COMPARE_SIZE = 1000
 _COLUMN_NAMES = tuple(column.name for column in image_result.columns)
 _INDEX = _COLUMN_NAMES.index("image_index")
 # Executed directly because SQLAlchemy takes three times as long as the insertion to convert dictionaries of parameters.
@@ -58,15 +62,16 @@ def _select_new_rows(connection: Connection, run_id: int, rows: list[_ImageRow])
     """Return the rows whose image is not stored yet. Raises StoreError as `add_images` does."""
     image, indices = image_result.c, {row[_INDEX] for row in rows}
     query = select(image_result).where(image.run_id == run_id, image.image_index.between(min(indices), max(indices)))
-    candidates = connection.execute(query.execution_options(yield_per=1000))
+    candidates = connection.execute(query.execution_options(yield_per=_COMPARE_SIZE))
     stored = {row.image_index: tuple(row) for row in candidates if row.image_index in indices}
     for row in rows:
         stored_row = stored.get(row[_INDEX], row)
         if stored_row != row:
             raise StoreError(
-                f"image {row[_INDEX]} of run {run_id} is stored with {_difference_text(stored_row, row)}, and was "
-                f"computed again with {_difference_text(row, stored_row)}: check that all workers run the same code "
-                "and the same packages, and see rsbench verify"
+                f"image {row[_INDEX]} of {run_name(connection, run_id)} is stored with "
+                f"{_difference_text(stored_row, row)}, and was computed again with "
+                f"{_difference_text(row, stored_row)}: check that all workers run the same code and the same packages, "
+                "and see rsbench verify"
             )
     return [row for row in rows if row[_INDEX] not in stored]
 

@@ -1,4 +1,7 @@
-"""Adding runs that were computed elsewhere."""
+"""Adding runs that were computed elsewhere.
+
+Shapes: N images of a run, S images that the imported run shares with a stored one.
+"""
 
 from dataclasses import dataclass
 
@@ -84,12 +87,12 @@ def _check_labels(connection: Connection, imported: ImportedRun, latest_images: 
         if other_id is None:
             return
         other = read_images(connection, other_id, with_votes=False)
-    _, row_B, other_row_B = np.intersect1d(images.index_N, other.index_N, assume_unique=True, return_indices=True)
-    label_B, other_label_B = images.label_N[row_B], other.label_N[other_row_B]
-    if (differs_B := label_B != other_label_B).any():
-        first = np.flatnonzero(differs_B)[0]
+    _, row_S, other_row_S = np.intersect1d(images.index_N, other.index_N, assume_unique=True, return_indices=True)
+    label_S, other_label_S = images.label_N[row_S], other.label_N[other_row_S]
+    if (differs_S := label_S != other_label_S).any():
+        first = np.flatnonzero(differs_S)[0]
         raise StoreError(
-            f"{imported.source}: image {images.index_N[row_B][first]} has label {label_B[first]}, but "
-            f"{other_label_B[first]} in stored runs on {imported.dataset.name}: if the images are different ones, give "
+            f"{imported.source}: image {images.index_N[row_S][first]} has label {label_S[first]}, but "
+            f"{other_label_S[first]} in stored runs on {imported.dataset.name}: if the images are different ones, give "
             "the dataset another name"
         )

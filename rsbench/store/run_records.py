@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, func, select
 from rsbench.records import Annotation, CurveRecord, DatasetInfo, RunRecord
 from rsbench.specs import TrainingSpec, run_spec_from_json
 from rsbench.store import tables as t
+from rsbench.store.curves import loaded_failure_probability
 
 # The other columns repeat values of the specification, so that conditions can use them.
 _RUN_COLUMNS = (
@@ -67,6 +68,12 @@ def read_runs(connection: Connection, condition: ColumnElement[bool], done: Colu
     ]
 
 
+def run_name(connection: Connection, run_id: int) -> str:
+    """Return a run as messages name it, by the beginning of its fingerprint: users do not know its number."""
+    run = t.certification_run
+    return f"run {str(connection.scalar(select(run.c.fingerprint).where(run.c.id == run_id)))[:12]}"
+
+
 def counted_images() -> ColumnElement[int]:
     """Return the expression for the number of images of a run that have a result, counted in `image_result`."""
     run, result = t.certification_run, t.image_result
@@ -82,8 +89,7 @@ def completed_images() -> ColumnElement[int]:
 def curve_record(row: Mapping[str, Any], prefix: str = "") -> CurveRecord:
     """Return a row of `certified_curve` as a record. prefix: what its columns' names begin with."""
     fields = {name: row[prefix + name] for name in _CURVE_COLUMNS}
-    # The column is part of a key and cannot be null, so it is 0 where there is no sampling.
-    fields["failure_probability"] = fields["failure_probability"] or None
+    fields["failure_probability"] = loaded_failure_probability(fields["failure_probability"])
     # Earlier releases stored curves that were stated afterwards as declared.
     if fields["standing"] == "declared" and fields["statement"]:
         fields["standing"] = "stated-afterwards"

@@ -1,4 +1,7 @@
-"""Sealing a complete run: writing its curve, and a hash over its specification and all its rows."""
+"""Sealing a complete run: writing its curve, and a hash over its specification and all its image results.
+
+Shapes: N images of a block of rows of `image_result`.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -16,6 +19,10 @@ from rsbench.theory.metrics import average_certified_radius
 
 SEAL_BLOCK_SIZE = 4096
 """How many images are hashed together. It is part of the definition of the seal and can never change."""
+
+# The column `n` of the curve of an imported run whose number of votes nobody stated. It is part of a key, so it cannot
+# be null, and no curve is computed from 0 votes.
+_UNKNOWN_N = 0
 
 
 def compute_seal(spec_json: str, blocks: Iterable[ImageColumns]) -> str:
@@ -51,17 +58,17 @@ def seal_run(connection: Connection, run_id: int, standing: Standing) -> NewCurv
     summary = _ImageSummary()
     seal = compute_seal(row.spec, summary.pass_through(read_image_blocks(connection, run_id, SEAL_BLOCK_SIZE)))
     if row.state != "open":
-        raise StoreError(f"run {run_id} cannot be sealed: it is sealed already")
+        raise StoreError(f"run {row.fingerprint[:12]} cannot be sealed: it is sealed already")
     if summary.images != row.image_count:
         raise StoreError(
-            f"run {run_id} cannot be sealed: it has {summary.images}/{row.image_count} images; repeat the command that "
-            "started it to complete it"
+            f"run {row.fingerprint[:12]} cannot be sealed: it has {summary.images}/{row.image_count} images; repeat "
+            "the command that started it to complete it"
         )
     radii = summary.correct_radii()
     curve = NewCurve(
         certificate=spec.certificate,
         procedure=spec.procedure,
-        n=spec.n_estimate or spec.measure.levels or 0,
+        n=spec.n_estimate or spec.measure.levels or _UNKNOWN_N,
         failure_probability=spec.failure_probability,
         standing=standing,
         correct=len(radii),

@@ -22,11 +22,12 @@ from rsbench.records import (
 from rsbench.specs import CertificationSpec, CheckpointHeader, SweepSpec, TrainingSpec
 from rsbench.store import claims
 from rsbench.store import tables as t
-from rsbench.store.curves import add_curve
+from rsbench.store.curves import add_curve, stored_failure_probability
 from rsbench.store.engine import insert_row, registration_transaction, write_transaction
 from rsbench.store.images import add_images
 from rsbench.store.imports import ImportOutcome, import_run
 from rsbench.store.registration import add_dataset, add_or_move_checkpoint, add_sweep, add_training
+from rsbench.store.run_records import run_name
 from rsbench.store.seal import seal_run
 
 
@@ -141,9 +142,9 @@ class Writer:
         with write_transaction(self.engine) as connection:
             state = connection.scalar(select(run.c.state).where(is_this_run).with_for_update(key_share=True))
             if state is None:
-                raise StoreError(f"there is no run {run_id}")
+                raise StoreError(f"the run with the id {run_id} is not in the database: run rsbench db check")
             if state != "open":
-                raise StoreError(f"run {run_id} is sealed: its rows never change")
+                raise StoreError(f"{run_name(connection, run_id)} is sealed: its rows never change")
             claims.confirm(connection, run_id, self._holder)
             _add_provenance(connection, run_id, provenance)
             # If the connection is lost during a commit, the caller does not know whether it succeeded, and writes the
@@ -213,14 +214,16 @@ class Writer:
         run, table = t.certification_run, t.certified_curve
         with write_transaction(self.engine) as connection:
             if connection.scalar(select(run.c.state).where(run.c.id == run_id)) != "sealed":
-                raise StoreError(f"run {run_id} is not sealed: repeat the command that started it to complete it")
+                raise StoreError(
+                    f"{run_name(connection, run_id)} is not sealed: repeat the command that started it to complete it"
+                )
             stored = connection.execute(
                 select(table).where(
                     table.c.run_id == run_id,
                     table.c.certificate == curve.certificate,
                     table.c.procedure == curve.procedure,
                     table.c.n == curve.n,
-                    table.c.failure_probability == (curve.failure_probability or 0.0),
+                    table.c.failure_probability == stored_failure_probability(curve.failure_probability),
                 )
             ).one_or_none()
             if stored is None:
@@ -232,8 +235,8 @@ class Writer:
                 curve.average_certified_radius,
             ):
                 raise StoreError(
-                    f"run {run_id} has a different curve of {curve.certificate} at n = {curve.n}: stored are "
-                    f"{stored.correct} correct images and {stored.abstained} abstentions, computed were "
+                    f"{run_name(connection, run_id)} has a different curve of {curve.certificate} at n = {curve.n}: "
+                    f"stored are {stored.correct} correct images and {stored.abstained} abstentions, computed were "
                     f"{curve.correct} and {curve.abstained}: run rsbench db check"
                 )
             return False

@@ -124,7 +124,7 @@ def test_a_file_that_may_not_be_written_is_read_and_nothing_else(
         assert run(command.split()) == 0
     capfd.readouterr()
     line = refused(f"sweep --method dssn --workers 0 --images first:10 --epochs 1 --db {file}", capfd, code=1)
-    assert f"{file}: attempt to write a readonly database: give a file that can be written with --db" in line
+    assert f"{file}: attempt to write a readonly database: name a writable file with --db" in line
 
 
 def test_an_older_file_that_may_not_be_written_says_so(

@@ -105,7 +105,7 @@ def test_sealed_run_refuses_images_and_a_second_seal(store: Store) -> None:
 def test_images_for_a_missing_run_are_refused(store: Store) -> None:
     spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:50:1", count=50, sealed=False)
     rows = first_images(store, store.run(spec.fingerprint()).id, 5)
-    with pytest.raises(StoreError, match="there is no run 77"):
+    with pytest.raises(StoreError, match="the run with the id 77 is not in the database"):
         store.write_chunk(77, rows, seconds=1.0, provenance=PROVENANCE)
 
 
