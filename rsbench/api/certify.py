@@ -18,7 +18,8 @@ from rsbench.errors import UsageError
 from rsbench.home import home
 from rsbench.jobs.certify import certify_without_store, run_certification
 from rsbench.jobs.checkpoints import save_checkpoint
-from rsbench.jobs.planning import CertifyOptions, PlannedRun, plan_run
+from rsbench.jobs.options import CertifyOptions
+from rsbench.jobs.planning import PlannedRun, plan_run
 from rsbench.jobs.preflight import check_above_chance
 from rsbench.jobs.progress import ProgressListener
 from rsbench.jobs.recertify import fetch_caps_of

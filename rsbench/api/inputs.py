@@ -16,7 +16,8 @@ from rsbench.data.dataset import ImageDataset, Pixels, check_pixels, unit_images
 from rsbench.data.in_memory import ArrayDataset
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.home import home
-from rsbench.jobs.checkpoints import CheckpointDescription, check_suits, checkpoint_path, load_registered
+from rsbench.jobs.checkpoints import check_suits, checkpoint_path, load_registered
+from rsbench.jobs.options import CheckpointDescription
 from rsbench.methods import METHODS
 from rsbench.models.checkpoint import BaseClassifier, Checkpoint, safetensors_header
 from rsbench.models.module import ModuleClassifier, class_count, module_checkpoint, module_header, unwrapped

@@ -78,7 +78,7 @@ def bench(
     from rsbench.data.registry import load_dataset
     from rsbench.jobs.benchmark import choose_subject, measure_speed
     from rsbench.jobs.benchmark_settings import compare_settings
-    from rsbench.jobs.checkpoints import CheckpointDescription
+    from rsbench.jobs.options import CheckpointDescription, worker_count
     from rsbench.jobs.planning import plan_run
     from rsbench.jobs.speeds import run_time, save_speed
     from rsbench.store.store import Store
@@ -94,7 +94,7 @@ def bench(
         _print_settings(compare_settings(subject, data, spec, seconds=seconds, listener=ProgressLine()), json)
         return
     speed = measure_speed(subject, data, spec, seconds=seconds, listener=ProgressLine())
-    time = run_time(spec, speed, run.worker_count(options.device))
+    time = run_time(spec, speed, worker_count(run.workers, options.device))
     if json:
         print_json(_as_json(subject.header, checkpoint is not None, spec, speed, time))
     else:

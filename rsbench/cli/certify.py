@@ -68,19 +68,12 @@ def certify(
     Without --checkpoint and --method, it certifies every known checkpoint that has no sealed run. The same command
     again resumes what is missing, or says that nothing is.
     """
+    from rsbench.data.registry import load_dataset
+    from rsbench.jobs.options import CertifyRequest, CheckpointDescription
+
     if dataset is None:
         raise UsageError("--dataset is missing: choose digits, fashion-mnist, imagenet, or the path of an .npz file")
     options = run.certify_options(method=method, certify_sigma=certify_sigma, noise_seed=seed)
-
-    from rsbench.data.registry import load_dataset
-    from rsbench.jobs.certify import run_certification
-    from rsbench.jobs.checkpoints import CheckpointDescription
-    from rsbench.jobs.estimate import estimate_runs
-    from rsbench.jobs.planning import choose_checkpoints, plan_run
-    from rsbench.jobs.preflight import check_above_chance
-    from rsbench.store.store import Store
-
-    data = load_dataset(dataset, files.data_root)
     description = CheckpointDescription(
         method=method,
         sigma=sigma,
@@ -88,18 +81,19 @@ def certify(
         offsets_seed=offsets_seed,
         normalisation=normalisation,
     )
-    workers, location = run.worker_count(options.device), o.database(files.db)
-    # Whatever is refused is refused before a database is made.
-    with Store.open_or_empty(location) as store:
-        chosen = choose_checkpoints(store, o.home(), data, description, checkpoint=checkpoint)
-        planned = [plan_run(found, path, data, options) for found, path in chosen]
-        if dry_run:
-            tell_estimate(estimate_runs(store, o.home(), data, planned, workers=workers, say=say), json)
-            return
-        if not force:
-            for plan in planned:
-                if store.find_run(plan.spec.fingerprint()) is None:
-                    check_above_chance(plan.checkpoint, data, plan.spec.images)
-    with Store.create_or_open(location) as store:
-        finished = run_certification(store, data, planned, workers=workers, listener=ProgressLine())
+    request = CertifyRequest(options, description, checkpoint)
+
+    data = load_dataset(dataset, files.data_root)
+    location = o.database(files.db)
+    if dry_run:
+        from rsbench.jobs.estimate import dry_run_certify
+
+        tell_estimate(dry_run_certify(request, data, location, o.home(), workers=run.workers, say=say), json)
+        return
+
+    from rsbench.jobs.certify import certify as certify_images
+
+    finished = certify_images(
+        request, data, location, o.home(), workers=run.workers, allow_guessing=force, listener=ProgressLine()
+    )
     tell_finished(finished, json)

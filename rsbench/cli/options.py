@@ -6,7 +6,6 @@ The value of an option comes from its flag, else from its environment variable R
 
 import functools
 import inspect
-import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
@@ -21,7 +20,7 @@ from rsbench.home import home as home
 from rsbench.specs import Precision, Procedure
 
 if TYPE_CHECKING:
-    from rsbench.jobs.planning import CertifyOptions
+    from rsbench.jobs.options import CertifyOptions
 
 Device = Literal["cpu", "cuda"]
 _DEVICES: tuple[Device, ...] = get_args(Device)
@@ -221,7 +220,7 @@ class NetworkOptions:
 
         Raises UsageError when one is not valid whatever the dataset and the network are, or the device is not usable.
         """
-        from rsbench.jobs.planning import CertifyOptions
+        from rsbench.jobs.options import CertifyOptions
 
         check_workers(self.workers)
         precision = choice("--precision", self.precision, _PRECISIONS)
@@ -243,10 +242,6 @@ class NetworkOptions:
 
         # Finding a GPU may take seconds, so that a mistake in another option is reported first.
         return replace(options, device=usable_device(self.device, precision))
-
-    def worker_count(self, device: Device) -> int:
-        """How many workers to start on this kind of device."""
-        return default_workers(device) if self.workers is None else self.workers
 
 
 @dataclass(frozen=True)
@@ -357,16 +352,3 @@ def check_workers(workers: int | None) -> int | None:
 def database(location: str | None) -> str:
     """The database to use."""
     return location or default_database()
-
-
-def default_workers(device: Device) -> int:
-    """The number of GPUs or cores, in the cluster of RAY_ADDRESS where that is set, else on this machine."""
-    if "RAY_ADDRESS" in os.environ:
-        from rsbench.cluster.session import cluster_resources
-
-        return max(1, int(cluster_resources()["GPU" if device == "cuda" else "CPU"]))
-    if device == "cuda":
-        from rsbench.models.device import count_gpus
-
-        return count_gpus()
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

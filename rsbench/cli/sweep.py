@@ -38,25 +38,24 @@ def sweep(
 
     The same command again resumes what is missing, or says that nothing is.
     """
+    from rsbench.data.registry import load_dataset
+    from rsbench.jobs.options import SweepOptions
+
     methods = o.names(method)
     if not methods:
         raise UsageError(f"--method is missing: choose from {', '.join(METHODS)}, or several between commas")
     sigmas, seeds = o.sigmas(sigma), o.seeds(seed)
-    certify = run.certify_options()
+    options = SweepOptions(methods, sigmas, seeds, epochs, run.certify_options(), architecture)
 
-    from rsbench.data.registry import load_dataset
-    from rsbench.jobs.estimate import estimate_sweep
-    from rsbench.jobs.sweep import SweepOptions, plan_sweep, run_sweep
-    from rsbench.store.store import Store
-
-    options = SweepOptions(methods, sigmas, seeds, epochs, certify, architecture)
     data = load_dataset(dataset or "digits", files.data_root)
-    planned = plan_sweep(options, data)
-    workers, location = run.worker_count(certify.device), o.database(files.db)
+    location = o.database(files.db)
     if dry_run:
-        with Store.open_or_empty(location) as store:
-            tell_estimate(estimate_sweep(store, o.home(), data, planned, workers=workers, say=say), json)
+        from rsbench.jobs.estimate import dry_run_sweep
+
+        tell_estimate(dry_run_sweep(options, data, location, o.home(), workers=run.workers, say=say), json)
         return
-    with Store.create_or_open(location) as store:
-        finished = run_sweep(store, o.home(), data, planned, workers=workers, listener=ProgressLine())
+
+    from rsbench.jobs.sweep import sweep as run_sweep
+
+    finished = run_sweep(options, data, location, o.home(), workers=run.workers, listener=ProgressLine())
     tell_finished(finished, json)

@@ -22,13 +22,14 @@ from rsbench.certification.results import certify_chunks
 from rsbench.certification.voting import BatchPlan, CertificationWork, ChunkVoter, VoteCounter
 from rsbench.data.dataset import ImageDataset, RandomImages
 from rsbench.errors import UsageError
-from rsbench.jobs.checkpoints import CheckpointDescription, check_described, external_header, record_checkpoint
+from rsbench.jobs.checkpoints import CheckpointReference, check_described, external_header, record_checkpoint
+from rsbench.jobs.options import CheckpointDescription
 from rsbench.jobs.planning import choose_checkpoints, named_checkpoint
 from rsbench.jobs.progress import ProgressListener
 from rsbench.jobs.provenance import provenance
 from rsbench.jobs.speeds import MeasuredSpeed, total_batches, total_votes
 from rsbench.models.architectures import architecture_named, build_backbone
-from rsbench.models.checkpoint import Checkpoint
+from rsbench.models.checkpoint import BaseClassifier, Checkpoint
 from rsbench.models.device import describe_device
 from rsbench.models.networks import Normalized
 from rsbench.records import ChunkVotes
@@ -43,7 +44,7 @@ _FEWEST_ROUNDS = 3
 
 def choose_subject(
     store: Store, home: Path, dataset: ImageDataset | None, description: CheckpointDescription, checkpoint: str | None
-) -> tuple[Checkpoint, ImageDataset]:
+) -> tuple[BaseClassifier, ImageDataset]:
     """The checkpoint and the images to measure. Without a name, the checkpoint is an untrained network.
 
     Without a dataset, the images are random ones of the network's usual shape.
@@ -53,16 +54,17 @@ def choose_subject(
     if checkpoint is None:
         return _untrained(usual, description), usual
     if dataset is not None:
-        ((chosen, _),) = choose_checkpoints(store, home, dataset, description, checkpoint=checkpoint)
-        return chosen, dataset
+        (reference,) = choose_checkpoints(store, home, dataset, description, checkpoint=checkpoint)
+        return reference.load(), dataset
     # Speed does not depend on the normalisation, and nothing is certified on random images.
-    chosen, _ = named_checkpoint(store, home, usual, description, checkpoint, default_normalisation=usual.normalisation)
-    check_described(chosen, usual, description)
-    return chosen, RandomImages(chosen.header.classes, chosen.header.shape, chosen.header.architecture)
+    reference = named_checkpoint(store, home, usual, description, checkpoint, default_normalisation=usual.normalisation)
+    check_described(reference, usual, description)
+    header = reference.header
+    return reference.load(), RandomImages(header.classes, header.shape, header.architecture)
 
 
 def measure_speed(
-    checkpoint: Checkpoint,
+    checkpoint: BaseClassifier,
     dataset: ImageDataset,
     spec: CertificationSpec,
     *,
@@ -87,7 +89,7 @@ def measure_speed(
 
 
 def _measure(
-    checkpoint: Checkpoint,
+    checkpoint: BaseClassifier,
     dataset: ImageDataset,
     spec: CertificationSpec,
     store: Store,
@@ -170,7 +172,7 @@ class StageTimer:
         self._votes: ChunkVotes | None = None
         self._runs = 0
         store.record_dataset(work.info)
-        record_checkpoint(store, work.checkpoint, "", work.info)
+        record_checkpoint(store, CheckpointReference.of(work.checkpoint, ""), work.info)
 
     def forward(self) -> float:
         """One forward pass of the network alone, over a batch that is on the device already."""

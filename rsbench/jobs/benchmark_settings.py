@@ -17,7 +17,7 @@ from rsbench.certification.voting import BatchPlan, CertificationWork, ChunkVote
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import UsageError
 from rsbench.jobs.progress import ProgressListener
-from rsbench.models.checkpoint import Checkpoint
+from rsbench.models.checkpoint import BaseClassifier
 from rsbench.specs import CertificationSpec
 
 _ROUNDS = 5
@@ -42,7 +42,7 @@ class SettingSpeed:
 
 
 def compare_settings(
-    checkpoint: Checkpoint,
+    checkpoint: BaseClassifier,
     dataset: ImageDataset,
     spec: CertificationSpec,
     *,
@@ -114,7 +114,7 @@ class _PreparedNetwork:
 
 
 @torch.inference_mode()
-def _prepare(checkpoint: Checkpoint, dataset: ImageDataset, spec: CertificationSpec) -> _PreparedNetwork | str:
+def _prepare(checkpoint: BaseClassifier, dataset: ImageDataset, spec: CertificationSpec) -> _PreparedNetwork | str:
     """The network in a setting, or why the setting does not work on this machine."""
     chunk = all_chunks(spec)[0]
     try:

@@ -1,59 +1,117 @@
-"""Certification from end to end: what is missing of runs, votes, results, seal."""
+"""`rsbench certify`: certify what is missing of runs, store votes and results, and seal the runs."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsbench.certification.plan import all_chunks, batch_count, missing_chunks
 from rsbench.certification.results import certify_chunks, group_by_devices
-from rsbench.certification.voting import CertificationWork
-from rsbench.cluster.scheduler import CountChunks, Counting, LoadPixels, vote_counting
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.subset import indices_of
 from rsbench.errors import UsageError
 from rsbench.jobs.checkpoints import record_checkpoint
-from rsbench.jobs.planning import PlannedRun
+from rsbench.jobs.options import CertifyRequest, worker_count
+from rsbench.jobs.planning import PlannedRun, check_noise, plan_request
 from rsbench.jobs.progress import ProgressListener, ProgressTally, retry_while_unavailable
 from rsbench.jobs.provenance import provenance
-from rsbench.records import Chunk, ChunkVotes, ImageColumns
+from rsbench.records import Chunk, ImageColumns
 from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
 from rsbench.store.writer import OpenRun
 
+if TYPE_CHECKING:
+    # Importing torch and Ray takes seconds, and runs that are sealed need neither.
+    from rsbench.certification.voting import CertificationWork
+    from rsbench.cluster.scheduler import CountChunks, Counting
+
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that is sealed. `new_images`: how many of its images this command certified."""
+    """A run that is sealed."""
 
     spec: CertificationSpec
     new_images: int
+    """How many of its images this command certified."""
+
+
+def certify(
+    request: CertifyRequest,
+    dataset: ImageDataset,
+    location: str,
+    home: Path,
+    *,
+    workers: int | None,
+    allow_guessing: bool,
+    listener: ProgressListener,
+) -> list[FinishedRun]:
+    """Certify what the store at `location` does not have of the requested runs, and seal them.
+
+    allow_guessing: whether to certify a network that is no better than guessing.
+    No database is made for a request that is refused. Raises what `plan_request`, `check_runs` and `run_certification`
+    raise.
+    """
+    with Store.open_or_empty(location) as store:
+        planned = plan_request(store, home, dataset, request)
+        check_runs(store, dataset, planned, allow_guessing=allow_guessing)
+    with Store.create_or_open(location) as store:
+        return run_certification(store, dataset, planned, workers=workers, listener=listener)
+
+
+def check_runs(store: Store, dataset: ImageDataset, planned: Sequence[PlannedRun], *, allow_guessing: bool) -> None:
+    """Check those runs that are not sealed: the checkpoint's file, the noise, and whether the network guesses.
+
+    A run that is in the store already is not checked for guessing.
+    Raises CheckpointError or UsageError.
+    """
+    for plan in planned:
+        run = store.find_run(plan.spec.fingerprint())
+        if run is not None and run.sealed_at is not None:
+            continue
+        check_noise(plan.spec, dataset.info)
+        classifier = plan.checkpoint.load()
+        if run is None and not allow_guessing:
+            from rsbench.jobs.preflight import check_above_chance
+
+            check_above_chance(classifier, dataset, plan.spec.images)
 
 
 def run_certification(
-    store: Store, dataset: ImageDataset, planned: Sequence[PlannedRun], *, workers: int, listener: ProgressListener,
-    counting: Counting = vote_counting,
-) -> list[FinishedRun]:  # fmt: skip
-    """Certify what is missing of each run and seal it. The driver alone writes: a transaction for all chunks that have
-    finished meanwhile.
+    store: Store,
+    dataset: ImageDataset,
+    planned: Sequence[PlannedRun],
+    *,
+    workers: int | None,
+    listener: ProgressListener,
+    counting: "Counting | None" = None,
+) -> list[FinishedRun]:
+    """Certify what is missing of each run, and seal it.
 
-    A database that is gone for some minutes is waited for.
-    Raises IncompleteError, also where another process is at work on one of them, StoreError or KeyboardInterrupt with
-    every finished chunk kept.
+    Only this process writes to the store: one transaction for all chunks that have finished since the last one. If the
+    database does not answer, it is tried again for some minutes.
+
+    workers: number of Ray workers; None for one per GPU or core.
+    counting: starts what counts the votes; None for Ray workers, or for this process if there are no workers.
+
+    Raises IncompleteError, for example when another process is working on one of the runs, StoreError and
+    KeyboardInterrupt. Every finished chunk is kept.
     """
     store.record_dataset(dataset.info)
     with store.renewed_claims():
-        # All are claimed before the first is begun: whose run is taken learns it now, not after hours.
+        # All runs are claimed before the first one begins: a run that is taken is reported now, and not in hours.
         opened = [(plan, _open(store, dataset, plan)) for plan in planned]
         images = [0 if run.is_sealed else len(indices_of(plan.spec.images)) - len(run.done) for plan, run in opened]
         missing = sum(images)
-        batches = sum(batch_count(plan.spec, count) for (plan, _), count in zip(opened, images, strict=True))
         if missing == 0:
-            return [_finish(store, dataset, plan, run, _nothing_missing, listener) for plan, run in opened]
+            return [_finish(store, dataset, plan, run, None, listener) for plan, run in opened]
+        batches = sum(batch_count(plan.spec, count) for (plan, _), count in zip(opened, images, strict=True))
+        device = planned[0].spec.device
         listener.begin("certifying", missing, "images")
         try:
-            with counting(min(workers, batches), planned[0].spec.device) as count:
+            with (counting or _vote_counting())(min(worker_count(workers, device), batches), device) as count:
                 return [_finish(store, dataset, plan, run, count, listener) for plan, run in opened]
         finally:
             listener.end()
@@ -65,19 +123,22 @@ def certify_without_store(
     *,
     workers: int,
     listener: ProgressListener,
-    counting: Counting = vote_counting,
+    counting: "Counting | None" = None,
 ) -> ImageColumns:
     """Certify all images of a run and return them by index, with their votes. Nothing is kept if it is interrupted.
 
     Raises what `run_certification` raises.
     """
+    from rsbench.certification.voting import CertificationWork
+
     chunks = all_chunks(plan.spec)
     images = len(indices_of(plan.spec.images))
-    work = CertificationWork(plan.spec, dataset.info, plan.checkpoint)
+    work = CertificationWork(plan.spec, dataset.info, plan.checkpoint.load())
     tally, parts = ProgressTally(plan.spec), list[ImageColumns]()
     listener.begin("certifying", images, "images")
     try:
-        with counting(min(workers, batch_count(plan.spec, images)), plan.spec.device) as count:
+        batches = batch_count(plan.spec, images)
+        with (counting or _vote_counting())(min(workers, batches), plan.spec.device) as count:
             for part in _certified_parts(work, chunks, dataset, count, set()):
                 parts.append(part.images)
                 tally.add(part.images)
@@ -85,6 +146,12 @@ def certify_without_store(
     finally:
         listener.end()
     return _by_index(parts)
+
+
+def _vote_counting() -> "Counting":
+    from rsbench.cluster.scheduler import vote_counting
+
+    return vote_counting
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +164,7 @@ class _CertifiedPart:
 
 
 def _certified_parts(
-    work: CertificationWork, chunks: Iterable[Chunk], dataset: ImageDataset, count: CountChunks, devices: set[str]
+    work: "CertificationWork", chunks: Iterable[Chunk], dataset: ImageDataset, count: "CountChunks", devices: set[str]
 ) -> Iterator[_CertifiedPart]:
     """Count the votes of chunks and certify their images, as the chunks finish.
 
@@ -126,42 +193,61 @@ def _by_index(parts: Sequence[ImageColumns]) -> ImageColumns:
 
 
 def _open(store: Store, dataset: ImageDataset, plan: PlannedRun) -> OpenRun:
-    """A run as the store has it, now claimed."""
-    record_checkpoint(store, plan.checkpoint, plan.path, dataset.info)
+    """Claim a run, and return what the store has of it."""
+    record_checkpoint(store, plan.checkpoint, dataset.info)
     return store.open_run(plan.spec, image_count=len(indices_of(plan.spec.images)))
 
 
 def _finish(
-    store: Store, dataset: ImageDataset, plan: PlannedRun, run: OpenRun, count: CountChunks, listener: ProgressListener
+    store: Store,
+    dataset: ImageDataset,
+    plan: PlannedRun,
+    run: OpenRun,
+    count: "CountChunks | None",
+    listener: ProgressListener,
 ) -> FinishedRun:
-    """Bring one run, as it was opened, to its seal."""
-    spec, header = plan.spec, plan.checkpoint.header
+    """Certify what is missing of an open run, and seal it. count: None if nothing is missing."""
     if run.is_sealed:
-        return FinishedRun(spec, 0)
-    missing = missing_chunks(spec, run.done)
-    work = CertificationWork(spec, dataset.info, plan.checkpoint)
+        return FinishedRun(plan.spec, 0)
+    new_images = 0 if count is None else _certify_missing(store, dataset, plan, run, count, listener)
+
+    def seal() -> None:
+        # An attempt whose answer was lost may have sealed it.
+        if not _open(store, dataset, plan).is_sealed:
+            store.seal(run.id)
+
+    retry_while_unavailable(seal, listener)
+    return FinishedRun(plan.spec, new_images)
+
+
+def _certify_missing(
+    store: Store,
+    dataset: ImageDataset,
+    plan: PlannedRun,
+    run: OpenRun,
+    count: "CountChunks",
+    listener: ProgressListener,
+) -> int:
+    """Certify and store the images that an open run does not have, and return how many they were."""
+    from rsbench.certification.voting import CertificationWork
+
+    spec, header = plan.spec, plan.checkpoint.header
     label = f"{spec.method} sigma {spec.measure.sigma:g} seed {header.seed if header.seed is not None else spec.seed}"
     tally, devices = ProgressTally(spec), set[str]()
     if run.done:
         tally.add(retry_while_unavailable(partial(store.image_columns, run.id), listener))
         details = retry_while_unavailable(partial(store.details, run.id), listener)
-        devices = {made.device for made in details.provenances}
-    done = 0
-    for part in _certified_parts(work, missing, dataset, count, devices):
-        where = provenance(" and ".join(sorted(part.devices)))
-        write = partial(store.write_chunk, run.id, part.images, seconds=part.seconds, provenance=where)
+        devices = {provenance.device for provenance in details.provenances}
+    new_images = 0
+    work = CertificationWork(spec, dataset.info, plan.checkpoint.load())
+    for part in _certified_parts(work, missing_chunks(spec, run.done), dataset, count, devices):
+        origin = provenance(" and ".join(sorted(part.devices)))
+        write = partial(store.write_chunk, run.id, part.images, seconds=part.seconds, provenance=origin)
         retry_while_unavailable(write, listener)
         tally.add(part.images)
-        done += len(part.images)
+        new_images += len(part.images)
         listener.advance(len(part.images), f"{label}: {tally}")
-
-    def seal() -> None:
-        # It may have been sealed by a try whose answer was lost.
-        if not _open(store, dataset, plan).is_sealed:
-            store.seal(run.id)
-
-    retry_while_unavailable(seal, listener)
-    return FinishedRun(spec, done)
+    return new_images
 
 
 def _check_one_kind(spec: CertificationSpec, chunk: Chunk, devices: set[str]) -> None:
@@ -171,10 +257,3 @@ def _check_one_kind(spec: CertificationSpec, chunk: Chunk, devices: set[str]) ->
             f"({'; '.join(sorted(devices))}), and their votes may differ in what no seed decides: use workers of one "
             "kind, or allow several from the start with --mixed-devices"
         )
-
-
-def _nothing_missing(
-    work: CertificationWork, chunks: Iterable[Chunk], load: LoadPixels
-) -> Iterator[Sequence[ChunkVotes]]:
-    """Counts nothing, for runs of which no image is missing: no worker has to start."""
-    return iter(())

@@ -1,10 +1,9 @@
 """Checkpoint files: where they are, how an external one gets a header, and whether one suits a dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-import torch
 
 from rsbench.atomic_files import write_atomically
 from rsbench.data.dataset import ImageDataset, Normalisation
@@ -15,6 +14,7 @@ from rsbench.jobs.normalisation import (
     normalisation_advice,
     parse_normalisation,
 )
+from rsbench.jobs.options import CheckpointDescription
 from rsbench.methods import measure_for, method_named
 from rsbench.models.architectures import architecture_named, build_backbone, check_outputs, is_buildable
 from rsbench.models.checkpoint import BaseClassifier, Checkpoint, headers_of_content, safetensors_header
@@ -23,33 +23,33 @@ from rsbench.specs import CheckpointHeader, normalisation_text
 from rsbench.store.store import Store
 
 
-@dataclass(frozen=True)
-class CheckpointDescription:
-    """What the user says about a checkpoint; None where the user says nothing.
+@dataclass(frozen=True, eq=False)
+class CheckpointReference:
+    """A base classifier that is loaded when its network is needed, so that many can be planned at once."""
 
-    It completes an external checkpoint, which consists of weights alone. It must agree with the header of any other.
-    """
+    sha256: str
+    header: CheckpointHeader
+    path: str
+    """Where its file is; empty if it has none."""
 
-    method: str | None = None
-    """The method that it was trained for."""
+    load: Callable[[], BaseClassifier]
+    """Returns the classifier. Raises CheckpointError when its file is missing or has changed."""
 
-    sigma: float | None = None
-    """The standard deviation of the noise that it was trained on."""
+    @classmethod
+    def of(cls, classifier: BaseClassifier, path: str) -> "CheckpointReference":
+        """The reference to a classifier that is in memory."""
+        return cls(classifier.sha256, classifier.header, path, lambda: classifier)
 
-    architecture: str | None = None
-    """The network; for an external checkpoint, that of the dataset by default."""
-
-    offsets_seed: int | None = None
-    """The seed of the offsets of deterministic splitting; for an external checkpoint, 0 by default."""
-
-    normalisation: str | None = None
-    """The normalisation in front of the network, in one of the forms of `--normalisation`."""
+    @classmethod
+    def registered(cls, record: CheckpointRecord, home: Path) -> "CheckpointReference":
+        """The reference to a checkpoint of the store."""
+        return cls(record.sha256, record.header, record.path, partial(load_registered, record, home))
 
 
-def record_checkpoint(store: Store, checkpoint: BaseClassifier, path: str, info: DatasetInfo) -> None:
+def record_checkpoint(store: Store, checkpoint: CheckpointReference, info: DatasetInfo) -> None:
     """Register a checkpoint that is used on a dataset, and the path of its file."""
     store.record_checkpoint(
-        checkpoint.sha256, path=path, header=checkpoint.header, dataset_fingerprint=info.fingerprint
+        checkpoint.sha256, path=checkpoint.path, header=checkpoint.header, dataset_fingerprint=info.fingerprint
     )
 
 
@@ -118,6 +118,8 @@ def load_file(
         if header is None:
             header = _described_header(file, content, dataset, description, default_normalisation)
         checkpoint = Checkpoint(content, header)
+    import torch
+
     # Refuse a network that cannot be used before a run is begun.
     network, header = checkpoint.network(torch.device("cpu")), checkpoint.header
     check_outputs(network, header.architecture, header.classes, header.shape)
@@ -188,6 +190,8 @@ def _described_header(
     elif default_normalisation is not None:
         normalisation = default_normalisation
     else:
+        import torch
+
         without = external_header(str(file), dataset, description, named_normalisations(dataset)["none"])
         network = Checkpoint(content, without).network(torch.device("cpu"))
         check_outputs(network, without.architecture, without.classes, without.shape)
@@ -198,7 +202,9 @@ def _described_header(
     return external_header(str(file), dataset, description, normalisation)
 
 
-def check_suits(checkpoint: Checkpoint, dataset: ImageDataset, description: CheckpointDescription) -> None:
+def check_suits(
+    checkpoint: CheckpointReference | Checkpoint, dataset: ImageDataset, description: CheckpointDescription
+) -> None:
     """Raise CheckpointError when a checkpoint is of another dataset, or is not what the user says about it."""
     header, info = checkpoint.header, dataset.info
     if header.dataset_fingerprint != info.fingerprint:
@@ -209,7 +215,9 @@ def check_suits(checkpoint: Checkpoint, dataset: ImageDataset, description: Chec
     check_described(checkpoint, dataset, description)
 
 
-def check_described(checkpoint: Checkpoint, dataset: ImageDataset, description: CheckpointDescription) -> None:
+def check_described(
+    checkpoint: CheckpointReference | Checkpoint, dataset: ImageDataset, description: CheckpointDescription
+) -> None:
     """Raise CheckpointError when a checkpoint is not what the user says about it.
 
     dataset: gives the named normalisations their meaning.

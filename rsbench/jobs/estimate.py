@@ -1,15 +1,16 @@
 """The work that a command would do, and how long it would take."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from rsbench.certification import plan
 from rsbench.data.dataset import ImageDataset
-from rsbench.jobs.planning import PlannedRun, plan_spec
+from rsbench.jobs.options import CertifyRequest, SweepOptions, worker_count
+from rsbench.jobs.planning import PlannedRun, check_noise, plan_request
 from rsbench.jobs.speeds import ExpectedSpeed, expected_speed, load_speeds, total_batches, total_votes
-from rsbench.jobs.sweep import PlannedSweep, planned_runs, untrained
+from rsbench.jobs.sweep import PlannedSweep, check_sweep, plan_sweep, requested_runs, untrained
 from rsbench.records import Chunk
 from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
@@ -51,19 +52,54 @@ class Estimate:
 _RequestedRun = tuple[str, CertificationSpec]
 
 
-def estimate_sweep(
-    store: Store, home: Path, dataset: ImageDataset, sweep: PlannedSweep, *, workers: int, say: Callable[[str], None]
+def dry_run_certify(
+    request: CertifyRequest,
+    dataset: ImageDataset,
+    location: str,
+    home: Path,
+    *,
+    workers: int | None,
+    say: Callable[[str], None],
 ) -> Estimate:
-    """The work that a sweep would do. Nothing is written; `say` gets a line for each benchmark that cannot be read."""
+    """The work that `rsbench.jobs.certify.certify` would do with the store at `location`. Nothing is written.
+
+    `say` gets a line for each benchmark that cannot be read. Raises what the job raises for a request that is refused.
+    """
+    with Store.open_or_empty(location) as store:
+        planned = plan_request(store, home, dataset, request)
+        for plan in planned:
+            check_noise(plan.spec, dataset.info)
+        return estimate_runs(store, home, dataset, planned, workers=workers, say=say)
+
+
+def dry_run_sweep(
+    options: SweepOptions,
+    dataset: ImageDataset,
+    location: str,
+    home: Path,
+    *,
+    workers: int | None,
+    say: Callable[[str], None],
+) -> Estimate:
+    """The work that `rsbench.jobs.sweep.sweep` would do; as for `dry_run_certify`, nothing is written."""
+    planned = plan_sweep(options, dataset)
+    with Store.open_or_empty(location) as store:
+        check_sweep(store, home, dataset, planned)
+        return estimate_sweep(store, home, dataset, planned, workers=workers, say=say)
+
+
+def estimate_sweep(
+    store: Store,
+    home: Path,
+    dataset: ImageDataset,
+    sweep: PlannedSweep,
+    *,
+    workers: int | None,
+    say: Callable[[str], None],
+) -> Estimate:
+    """The work that is missing of a sweep."""
     missing = untrained(store, home, sweep.trials)
-    trained = [cell for cell in sweep.cells if cell.trial not in missing]
-    requested = _requested(planned_runs(store, home, dataset, trained, sweep.certify))
-    # A checkpoint that is yet to be trained has no SHA-256, so the store knows no run of it.
-    requested += [
-        (cell.trial.architecture, plan_spec(cell.trial, "", dataset, replace(sweep.certify, method=cell.method)))
-        for cell in sweep.cells
-        if cell.trial in missing
-    ]
+    requested = requested_runs(store, home, dataset, sweep, missing)
     epochs = sum(spec.epochs for spec in missing)
     return _estimate(store, home, dataset, requested, workers, say, trials=len(missing), epochs=epochs)
 
@@ -74,10 +110,10 @@ def estimate_runs(
     dataset: ImageDataset,
     planned: Sequence[PlannedRun],
     *,
-    workers: int,
+    workers: int | None,
     say: Callable[[str], None],
 ) -> Estimate:
-    """The work that certifying these runs would do. As for `estimate_sweep`, nothing is written."""
+    """The work that is missing of these runs."""
     return _estimate(store, home, dataset, _requested(planned), workers, say, trials=0, epochs=0)
 
 
@@ -100,7 +136,7 @@ def _estimate(
     home: Path,
     dataset: ImageDataset,
     requested: Sequence[_RequestedRun],
-    workers: int,
+    workers: int | None,
     say: Callable[[str], None],
     *,
     trials: int,
@@ -110,8 +146,9 @@ def _estimate(
     records = load_speeds(home, say)
     # Looking for a speed reads through the runs of the store, and many runs of a sweep need the same one.
     stored_speed = cache(store.passes_per_second)
+    count = worker_count(workers, missing[0][1].device) if missing else 0
     speeds = [expected_speed(records, stored_speed, network, dataset, spec) for network, spec, _ in missing]
-    seconds = [speed.seconds(spec, chunks, workers) for speed, (_, spec, chunks) in zip(speeds, missing, strict=True)]
+    seconds = [speed.seconds(spec, chunks, count) for speed, (_, spec, chunks) in zip(speeds, missing, strict=True)]
     known_seconds = [number for number in seconds if number is not None]
     passes = sum(total_votes(spec, chunks) for _, spec, chunks in missing)
     batches = [(spec.batch_size, total_batches(spec, chunks)) for _, spec, chunks in missing]
@@ -121,8 +158,8 @@ def _estimate(
         runs=len(missing),
         images=sum(len(chunk.indices) for _, _, chunks in missing for chunk in chunks),
         passes=passes,
-        batches=sum(count for _, count in batches),
-        padding=sum(size * count for size, count in batches) - passes,
+        batches=sum(number for _, number in batches),
+        padding=sum(size * number for size, number in batches) - passes,
         seconds=sum(known_seconds) if len(known_seconds) == len(seconds) else None,
         speeds=tuple(dict.fromkeys(speeds)),
     )

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.special import bdtrc
 
 from rsbench.data.dataset import IMAGENET_NORMALISATION, ImageDataset, Normalisation, unit_images
 from rsbench.errors import UsageError
-from rsbench.models.networks import Normalized
 from rsbench.records import BoolArray
 from rsbench.theory.comparison import exact_mcnemar
+
+if TYPE_CHECKING:
+    from torch import nn
 
 IMAGES = 100
 _IMAGES_AT_ONCE = 25
@@ -76,7 +78,7 @@ def parse_normalisation(text: str, dataset: ImageDataset) -> Normalisation:
     return mean, std
 
 
-def normalisation_advice(network: torch.nn.Module, dataset: ImageDataset) -> str:
+def normalisation_advice(network: "nn.Module", dataset: ImageDataset) -> str:
     """How many of 100 images a network classifies correctly under each named normalisation, and which fits best.
 
     The images are spread over the dataset and have no noise. This is advice for a person: a network that was trained on
@@ -93,9 +95,12 @@ def normalisation_advice(network: torch.nn.Module, dataset: ImageDataset) -> str
     )
 
 
-@torch.inference_mode()
-def _correct_by_name(network: torch.nn.Module, dataset: ImageDataset) -> dict[str, BoolArray]:
+def _correct_by_name(network: "nn.Module", dataset: ImageDataset) -> dict[str, BoolArray]:
     """Where the network is right on the images, by the names of each normalisation, such as `dataset or imagenet`."""
+    import torch
+
+    from rsbench.models.networks import Normalized
+
     names: dict[Normalisation, list[str]] = {}
     for name, normalisation in named_normalisations(dataset).items():
         names.setdefault(normalisation, []).append(name)
@@ -105,7 +110,8 @@ def _correct_by_name(network: torch.nn.Module, dataset: ImageDataset) -> dict[st
         part_N = index_N[start : start + _IMAGES_AT_ONCE]
         x_NCHW = unit_images(dataset.pixels(part_N.tolist()), dataset.info.q)
         for name, (mean, std) in zip(correct, names, strict=True):
-            logits_NK = Normalized(network, mean, std).eval()(x_NCHW)
+            with torch.inference_mode():
+                logits_NK = Normalized(network, mean, std).eval()(x_NCHW)
             predicted_N = logits_NK.argmax(dim=1).numpy()
             correct[name].append(np.asarray(predicted_N == dataset.labels_N[part_N]))
     return {name: np.concatenate(parts) for name, parts in correct.items()}

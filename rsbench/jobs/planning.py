@@ -1,29 +1,25 @@
-"""Which runs are asked for: specifications of checkpoints, images and options."""
+"""The runs that a command is to certify: from checkpoints, images and options to specifications."""
 
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from rsbench.certification.plan import default_chunk_images
 from rsbench.data.dataset import ImageDataset, Normalisation
 from rsbench.data.subset import canonical, choose_images
 from rsbench.errors import UsageError
 from rsbench.families import FAMILIES
-from rsbench.jobs.checkpoints import CheckpointDescription, check_suits, load_file, load_registered
+from rsbench.jobs.checkpoints import CheckpointReference, check_suits, load_file
+from rsbench.jobs.options import CertifyOptions, CertifyRequest, CheckpointDescription
 from rsbench.methods import Method, measure_for, method_certifying, method_named, training_name
 from rsbench.models.architectures import architecture_named, is_buildable
-from rsbench.models.checkpoint import BaseClassifier, Checkpoint
+from rsbench.models.checkpoint import BaseClassifier
 from rsbench.records import DatasetInfo
-from rsbench.smoothing.build import build_measure
-from rsbench.smoothing.randomness import MAX_VALUES_PER_COPY
 from rsbench.specs import (
     CertificationSpec,
     CheckpointHeader,
     MeasureSpec,
     Noise,
-    Precision,
-    Procedure,
     SampleBudget,
     TrainingSpec,
 )
@@ -31,75 +27,13 @@ from rsbench.store.store import Store
 from rsbench.theory.catalogue import CERTIFICATES
 from rsbench.theory.confidence import smallest_certifying_n
 
-_LARGEST_BATCH = 1_000_000
-
-
-@dataclass(frozen=True)
-class CertifyOptions:
-    """How images are certified, whichever checkpoint it is. None means the default of the data set or the network."""
-
-    images: str | None = None
-    method: str | None = None
-    """Method to certify by; None: the one that the checkpoint was trained for."""
-
-    certificate: str | None = None
-    """Certificate to declare; None: the method's."""
-
-    procedure: Procedure | None = None
-    """How votes become bounds; None: as the method does it."""
-
-    certify_sigma: float | None = None
-    """σ to certify with; None: the σ that the checkpoint was trained with."""
-
-    n_select: int = 100
-    n_estimate: int | None = None
-    failure_probability: float = 0.001
-    noise_seed: int | None = None
-    batch_size: int | None = None
-    device: Literal["cpu", "cuda"] = "cpu"
-    noise_arithmetic: Literal["grid", "float"] | None = None
-    precision: Precision = "fp32"
-    channels_last: bool | None = None
-    torch_compile: bool = False
-    mixed_devices: bool = False
-
-    def __post_init__(self) -> None:
-        """Raises UsageError for a value that no dataset and no network makes valid."""
-        if not 0.0 < self.failure_probability < 1.0:
-            raise UsageError(
-                f"--alpha {self.failure_probability:g} is not a failure probability: give a number between 0 and 1, "
-                "such as 0.001"
-            )
-        if self.n_select < 1:
-            raise UsageError(f"--n0 must be at least 1 (got {self.n_select}); papers use 100")
-        if self.n_estimate is not None and self.n_estimate < 1:
-            raise UsageError(f"--n must be at least 1 (got {self.n_estimate})")
-        for flag, votes in (("--n0", self.n_select), ("--n", self.n_estimate or 0)):
-            if votes >= 2**31:
-                raise UsageError(f"{flag} must be less than {2**31:,} (got {votes:,})")
-        if self.batch_size is not None and not 1 <= self.batch_size <= _LARGEST_BATCH:
-            raise UsageError(f"--batch-size must lie between 1 and {_LARGEST_BATCH:,} (got {self.batch_size:,})")
-        if self.noise_seed is not None:
-            check_seed(self.noise_seed)
-        if self.method is not None:
-            method_named(self.method)
-        if self.certificate is not None and self.certificate not in CERTIFICATES:
-            raise UsageError(f"--certificate {self.certificate} is unknown: choose from {', '.join(CERTIFICATES)}")
-
-
-def check_seed(seed: int) -> None:
-    """Raises UsageError when a seed is out of range."""
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"--seed must lie between 0 and {2**32 - 1} (got {seed})")
-
 
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
-    """A run that was asked for, and the checkpoint it is of."""
+    """A run that a command is to certify."""
 
     spec: CertificationSpec
-    checkpoint: BaseClassifier
-    path: str
+    checkpoint: CheckpointReference
 
 
 def sample_budget(options: CertifyOptions, dataset: ImageDataset) -> SampleBudget:
@@ -114,15 +48,35 @@ def sample_budget(options: CertifyOptions, dataset: ImageDataset) -> SampleBudge
     return SampleBudget(n_select=options.n_select, n_estimate=n, failure_probability=alpha)
 
 
-def plan_run(checkpoint: BaseClassifier, path: str, dataset: ImageDataset, options: CertifyOptions) -> PlannedRun:
-    """The run of a checkpoint under the options. Raises UsageError when an option is out of range."""
-    return PlannedRun(plan_spec(checkpoint.header, checkpoint.sha256, dataset, options), checkpoint, path)
+def plan_run(classifier: BaseClassifier, path: str, dataset: ImageDataset, options: CertifyOptions) -> PlannedRun:
+    """The run of a classifier that is in memory.
+
+    path: of its file, empty if it has none.
+    Raises UsageError when an option is out of range, or the noise cannot be drawn.
+    """
+    plan = plan_reference(CheckpointReference.of(classifier, path), dataset, options)
+    check_noise(plan.spec, dataset.info)
+    return plan
+
+
+def plan_reference(checkpoint: CheckpointReference, dataset: ImageDataset, options: CertifyOptions) -> PlannedRun:
+    """The run of a checkpoint. Raises UsageError when an option is out of range.
+
+    Whether the noise can be drawn is not checked: see `check_noise`.
+    """
+    return PlannedRun(plan_spec(checkpoint.header, checkpoint.sha256, dataset, options), checkpoint)
+
+
+def plan_request(store: Store, home: Path, dataset: ImageDataset, request: CertifyRequest) -> list[PlannedRun]:
+    """The runs of a request. Raises what `choose_checkpoints` and `plan_reference` raise."""
+    checkpoints = choose_checkpoints(store, home, dataset, request.description, checkpoint=request.checkpoint)
+    return [plan_reference(checkpoint, dataset, request.options) for checkpoint in checkpoints]
 
 
 def plan_spec(
     header: CheckpointHeader | TrainingSpec, sha256: str, dataset: ImageDataset, options: CertifyOptions
 ) -> CertificationSpec:
-    """Return the run of a network that is described, such as one that is still to be trained."""
+    """The specification of a run of a network, which may still have to be trained."""
     info = dataset.info
     method = declared_method(header, options)
     measure = certified_measure(header, method, options, info)
@@ -133,7 +87,6 @@ def plan_spec(
     batch_size = architecture.batch_size(options.device) if options.batch_size is None else options.batch_size
     noise_seed = options.noise_seed if options.noise_seed is not None else header.seed or 0
     noise = noise_of(options, measure, info)
-    _check_drawn(measure, info, noise)
     return CertificationSpec(
         method=method.name,
         checkpoint_sha256=sha256,
@@ -212,25 +165,29 @@ def noise_of(options: CertifyOptions, measure: MeasureSpec, info: DatasetInfo) -
     return "philox4x32-grid" if possible and options.noise_arithmetic != "float" else "philox4x32-float"
 
 
-def _check_drawn(measure: MeasureSpec, info: DatasetInfo, noise: Noise) -> None:
-    """Raises UsageError when images are too large, or a law too wide, for the noise to be drawn."""
+def check_noise(spec: CertificationSpec, info: DatasetInfo) -> None:
+    """Raises UsageError when the images are too large, or the noise is too wide, for the noise to be drawn."""
+    from rsbench.smoothing.build import build_measure
+    from rsbench.smoothing.randomness import MAX_VALUES_PER_COPY
+
     if math.prod(info.shape) > MAX_VALUES_PER_COPY:
         raise UsageError(
             f"{info.name} has images of {math.prod(info.shape):,} values, and noise is keyed for "
             f"{MAX_VALUES_PER_COPY:,} at most: make them smaller"
         )
     try:
-        build_measure(measure, q=info.q, shape_CHW=info.shape, on_grid=noise == "philox4x32-grid")
+        build_measure(spec.measure, q=info.q, shape_CHW=info.shape, on_grid=spec.noise == "philox4x32-grid")
     except ValueError as error:
-        raise UsageError(f"sigma {measure.sigma:g} on {info.name}: {error}") from error
+        raise UsageError(f"sigma {spec.measure.sigma:g} on {info.name}: {error}") from error
 
 
 def choose_checkpoints(
     store: Store, home: Path, dataset: ImageDataset, description: CheckpointDescription, *, checkpoint: str | None
-) -> list[tuple[Checkpoint, str]]:
-    """The checkpoints that were asked for, with their paths: a file, a known id, a method's, or all without a run.
+) -> list[CheckpointReference]:
+    """The checkpoint of that file or sha256, or the checkpoints of the store that match the description.
 
-    Raises UsageError when there is none, CheckpointError when one does not suit.
+    If the description names no method, these are all that have no sealed run.
+    Raises UsageError when there is none, CheckpointError when one does not suit the dataset or the description.
     """
     if checkpoint is not None:
         chosen = [named_checkpoint(store, home, dataset, description, checkpoint)]
@@ -250,17 +207,17 @@ def choose_checkpoints(
         ]
         if not records:
             raise UsageError(_nothing_to_certify(store, dataset, description))
-        chosen = [(load_registered(record, home), record.path) for record in records]
-    for found, _ in chosen:
-        check_suits(found, dataset, description)
+        chosen = [CheckpointReference.registered(record, home) for record in records]
+    for reference in chosen:
+        check_suits(reference, dataset, description)
     return chosen
 
 
 def named_checkpoint(
     store: Store, home: Path, dataset: ImageDataset, description: CheckpointDescription, name: str, *,
     default_normalisation: Normalisation | None = None,
-) -> tuple[Checkpoint, str]:  # fmt: skip
-    """The checkpoint of a file, or the registered one whose sha256 begins with `name`, and its path.
+) -> CheckpointReference:  # fmt: skip
+    """The checkpoint of a file, or the checkpoint of the store whose sha256 begins with `name`.
 
     default_normalisation: as in `load_file`.
     Raises UsageError when there is none, CheckpointError when it cannot be read.
@@ -270,11 +227,13 @@ def named_checkpoint(
         checkpoint = load_file(
             Path(name), dataset, description, registered, default_normalisation=default_normalisation
         )
-        return checkpoint, str(Path(name).resolve())
+        return CheckpointReference.of(checkpoint, str(Path(name).resolve()))
     records = store.checkpoints(sha256_prefix=name) if len(name) >= 4 else []
     if len(records) != 1:
-        raise UsageError(f"--checkpoint {name}: no such file, and {len(records)} known checkpoints begin with it")
-    return load_registered(records[0], home), records[0].path
+        raise UsageError(
+            f"--checkpoint {name}: there is no such file, and {len(records)} checkpoints of the store begin with it"
+        )
+    return CheckpointReference.registered(records[0], home)
 
 
 def _nothing_to_certify(store: Store, dataset: ImageDataset, description: CheckpointDescription) -> str:

@@ -7,18 +7,21 @@ import pickle
 import struct
 import textwrap
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-import safetensors.torch
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from torch import Tensor, nn
 
 from rsbench.errors import CheckpointError
 from rsbench.models.architectures import build_backbone
-from rsbench.models.networks import Normalized
 from rsbench.specs import CheckpointHeader
+
+if TYPE_CHECKING:
+    # A command that finds nothing to do reads headers only, and importing torch takes seconds.
+    import torch
+    from torch import Tensor, nn
+
+    from rsbench.models.networks import Normalized
 
 _HEADER_KEY = "rsbench"
 
@@ -40,7 +43,7 @@ class BaseClassifier(Protocol):
     def sha256(self) -> str:
         """Its identity."""
 
-    def network(self, device: torch.device) -> nn.Module:
+    def network(self, device: "torch.device") -> "nn.Module":
         """Return the network in evaluation mode on that device, the caller's to change."""
 
 
@@ -61,14 +64,16 @@ class Checkpoint:
         self.sha256 = digest.hexdigest()
 
     @classmethod
-    def pack(cls, network: Normalized, header: CheckpointHeader) -> Self:
+    def pack(cls, network: "Normalized", header: CheckpointHeader) -> Self:
         """The checkpoint of a network, in the format of rsbench."""
+        from safetensors.torch import save
+
         # Cloned because safetensors refuses tensors that share memory, as tied weights do.
         weights = {
             name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.backbone.state_dict().items()
         }
         # There is one key only because the library does not write several in a fixed order.
-        return cls(safetensors.torch.save(weights, {_HEADER_KEY: header.canonical_json()}), header)
+        return cls(save(weights, {_HEADER_KEY: header.canonical_json()}), header)
 
     @classmethod
     def parse(cls, content: bytes, name: str) -> Self:
@@ -82,8 +87,10 @@ class Checkpoint:
             raise CheckpointError(f"{name} has an unreadable header ({error.errors()[0]['msg']})") from error
         return cls(content, header)
 
-    def network(self, device: torch.device) -> nn.Module:
+    def network(self, device: "torch.device") -> "nn.Module":
         """The network in evaluation mode on that device. Raises CheckpointError when the weights do not fit."""
+        from rsbench.models.networks import Normalized
+
         backbone = build_backbone(self.header.architecture, self.header.classes, self.header.shape)
         try:
             backbone.load_state_dict(_weights(self.content, backbone.state_dict().keys()))
@@ -121,11 +128,14 @@ def headers_of_content(content: bytes, header_by_sha256: Mapping[str, Checkpoint
     return headers
 
 
-def _weights(content: bytes, expected: Collection[str]) -> Mapping[str, Tensor]:
+def _weights(content: bytes, expected: Collection[str]) -> "Mapping[str, Tensor]":
     """The tensors of a file by name, without the prefixes of wrappers that the names in `expected` do not have."""
+    import torch
+    from safetensors.torch import load
+
     if safetensors_header(content) or content[8:9] == b"{":
         try:
-            return safetensors.torch.load(content)
+            return load(content)
         except SafetensorError as error:
             raise CheckpointError(f"the weights cannot be read ({error}): the file is damaged") from error
     try:
@@ -138,8 +148,10 @@ def _weights(content: bytes, expected: Collection[str]) -> Mapping[str, Tensor]:
     return _without_wrappers(loaded, expected)
 
 
-def _without_wrappers(loaded: Any, expected: Collection[str]) -> Mapping[str, Tensor]:
+def _without_wrappers(loaded: Any, expected: Collection[str]) -> "Mapping[str, Tensor]":
     """A state dict without the wrappers in which networks are often saved: DataParallel, a normalising first layer."""
+    from torch import Tensor
+
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):

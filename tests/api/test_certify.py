@@ -361,7 +361,7 @@ class TestStore:
             [record] = store.checkpoints()
         assert Path(record.path).is_file()
         assert run(["verify", str(result.run), "--workers", "0"]) == 0
-        assert "every vote of run" in capfd.readouterr().err
+        assert "all votes are those of run" in capfd.readouterr().err
 
     def test_a_known_checkpoint_is_named_by_its_digits(
         self, home: Path, digits: ImageDataset, trained: dict[str, Checkpoint]

@@ -22,9 +22,9 @@ from rsbench.certification.voting import CertificationWork, ChunkVoter
 from rsbench.data.dataset import ImageDataset, unit_images
 from rsbench.data.in_memory import load_digits
 from rsbench.jobs.benchmark import choose_subject
-from rsbench.jobs.checkpoints import CheckpointDescription
-from rsbench.jobs.planning import CertifyOptions, plan_run
-from rsbench.models.checkpoint import Checkpoint
+from rsbench.jobs.options import CertifyOptions, CheckpointDescription
+from rsbench.jobs.planning import plan_run
+from rsbench.models.checkpoint import BaseClassifier
 from rsbench.records import IntArray
 from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
@@ -123,7 +123,7 @@ def compare(case: Case) -> Comparison:
     )
 
 
-def untrained_checkpoint(case: Case) -> tuple[Checkpoint, ImageDataset]:
+def untrained_checkpoint(case: Case) -> tuple[BaseClassifier, ImageDataset]:
     """Return an untrained network and images for it."""
     description = CheckpointDescription(method="cohen", sigma=SIGMA, architecture=case.architecture)
     with Store.open_or_empty("no-such-file.db") as store:

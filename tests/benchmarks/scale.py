@@ -32,8 +32,8 @@ from rsbench.cluster.scheduler import CountChunks, LoadPixels
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.benchmark import choose_subject
 from rsbench.jobs.certify import run_certification
-from rsbench.jobs.checkpoints import CheckpointDescription
-from rsbench.jobs.planning import CertifyOptions, PlannedRun, plan_run
+from rsbench.jobs.options import CertifyOptions, CheckpointDescription
+from rsbench.jobs.planning import PlannedRun, plan_run
 from rsbench.jobs.progress import ProgressListener
 from rsbench.records import Chunk, ChunkVotes, ImageColumns, NewCurve, Provenance
 from rsbench.store.store import Store

@@ -63,7 +63,7 @@ from tests.fixtures.trained import store_with
         ("certify --dataset digits --method nosuch", "unknown method 'nosuch'"),
         ("certify --dataset digits", "no checkpoint of digits is known"),
         ("certify --dataset digits --method uniform", "train one with rsbench sweep --method uniform --dataset digits"),
-        ("certify --dataset digits --checkpoint nosuch.pt", "--checkpoint nosuch.pt: no such file"),
+        ("certify --dataset digits --checkpoint nosuch.pt", "--checkpoint nosuch.pt: there is no such file"),
         ("certify --dataset digits --seed=-1", "--seed must lie between 0 and 4294967295 (got -1)"),
         ("certify --dataset imagenet", "there is no folder data/val: name the folder that holds val/<wnid>/*.JPEG"),
         ("certify --dataset fashion-mnist", "data/FashionMNIST/raw does not hold the four files of Fashion-MNIST"),

@@ -138,7 +138,7 @@ def test_a_home_that_cannot_be_written_costs_the_result_only(home: Path, capfd: 
         ("--dataset digits --architecture vgg", "unknown architecture 'vgg': choose from mlp, cnn, wrn40-2, resnet50"),
         ("--dataset digits --architecture resnet50", "resnet50 takes images of 3 channels, and these have 1"),
         ("--dataset digit", "unknown dataset 'digit'"),
-        ("--checkpoint nosuch", "--checkpoint nosuch: no such file, and 0 known checkpoints begin with it"),
+        ("--checkpoint nosuch", "--checkpoint nosuch: there is no such file, and 0 checkpoints of the store"),
         ("--method nosuch", "unknown method 'nosuch'"),
         ("--sigma 0", "sigma must lie between 1e-6 and 1e6"),
         ("--images first:501", "--images first:501: the dataset has only 500 images"),

@@ -39,7 +39,7 @@ def test_a_run_comes_out_again(certified: dict[str, str], method: str, capfd: py
     assert found["differences"] == []
     assert len(found["sampled"]) == 5
     assert 5 <= found["recomputed"] <= 60
-    assert "every vote of run" in told.err
+    assert "all votes are those of run" in told.err
     assert run(["verify", certified[method][:12], "--sample", "5", "--seed", "3", "--workers", "0", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["sampled"] == found["sampled"]
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_verified_is_one_line(
 ) -> None:
     name = certified["ssn"][:12]
     for arguments, complaint in (
-        ("--sample 0", "draw at least 1 image"),
+        ("--sample 0", "--sample must be at least 1 (got 0)"),
         ("--seed -1", "give a whole number"),
         ("--workers -1", "give 0 or more"),
     ):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits as bundled
 
+from rsbench.data import in_memory
 from rsbench.data.dataset import ImageDataset, unit_images
 from rsbench.data.in_memory import ArrayDataset, fingerprint_arrays, load_digits, load_fashion_mnist
 from rsbench.data.registry import load_dataset
@@ -194,3 +195,15 @@ def test_the_real_images(real_fashion_mnist: ImageDataset) -> None:
     assert (mean, std) == pytest.approx((0.2860, 0.3530), abs=5e-4)
     assert real_fashion_mnist.published_normalisation == real_fashion_mnist.normalisation
     assert real_fashion_mnist.info.fingerprint == "65de5e9334b7920a7df5c746e32c054d67a4934bd1db1112a7c50145ef2fe9cd"
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_the_digits_are_those_of_scikit_learn(has_file: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read from its file, or by its function where the file is at another place."""
+    if not has_file:
+        monkeypatch.setattr(in_memory, "find_spec", lambda _: None)
+    pixels_NCHW, labels_N = in_memory._bundled_digits()
+    bundle = bundled()
+    np.testing.assert_array_equal(pixels_NCHW[:, 0], bundle.images)
+    np.testing.assert_array_equal(labels_N, bundle.target)
+    assert [pixels_NCHW.dtype, labels_N.dtype] == [np.dtype(np.uint8), np.dtype(np.int64)]

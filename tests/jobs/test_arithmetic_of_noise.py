@@ -11,8 +11,9 @@ from scipy.stats import norm
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import UsageError
 from rsbench.jobs.certify import run_certification
-from rsbench.jobs.planning import CertifyOptions, plan_run
-from rsbench.jobs.sweep import SweepOptions, plan_sweep
+from rsbench.jobs.options import CertifyOptions, SweepOptions
+from rsbench.jobs.planning import plan_run
+from rsbench.jobs.sweep import plan_sweep, sweep
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.records import IntArray
 from rsbench.votes_format import decode_votes
@@ -61,10 +62,11 @@ def test_whole_numbers_are_the_default_where_they_can_be(trained: dict[str, Chec
         noise("cohen", noise_arithmetic="grid")
 
 
-def test_a_law_too_wide_for_whole_numbers_is_refused_before_it_is_trained(digits: ImageDataset) -> None:
+def test_noise_too_wide_for_integers_is_refused_before_it_is_trained(digits: ImageDataset, tmp_path: Path) -> None:
     options = SweepOptions(methods=("ssn",), sigmas=(600.0,), seeds=(0,), epochs=1, certify=CertifyOptions())
     with pytest.raises(UsageError, match=r"sigma 600 on digits: .* lower sigma, or use --noise-arithmetic float"):
-        plan_sweep(options, digits)
+        sweep(options, digits, str(tmp_path / "results.db"), tmp_path, workers=0, listener=Listener())
+    assert list(tmp_path.iterdir()) == []
     plan_sweep(replace(options, certify=CertifyOptions(noise_arithmetic="float")), digits)
     with pytest.raises(UsageError, match="--noise-arithmetic grid: gaussian"):
         plan_sweep(replace(options, methods=("cohen",), certify=CertifyOptions(noise_arithmetic="grid")), digits)

@@ -9,7 +9,8 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.errors import UsageError
 from rsbench.jobs import benchmark_settings as settings
 from rsbench.jobs.benchmark_settings import compare_settings
-from rsbench.jobs.planning import CertifyOptions, plan_run
+from rsbench.jobs.options import CertifyOptions
+from rsbench.jobs.planning import plan_run
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.specs import CertificationSpec
 from tests.fixtures.trained import Listener

@@ -16,12 +16,13 @@ from rsbench.cluster.scheduler import CountChunks, vote_counting
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
 from rsbench.errors import CheckpointError, UsageError
-from rsbench.jobs.certify import certify_without_store, run_certification
-from rsbench.jobs.checkpoints import CheckpointDescription, check_suits, load_file, load_registered, save_checkpoint
+from rsbench.jobs.certify import certify_without_store, check_runs, run_certification
+from rsbench.jobs.checkpoints import check_suits, load_file, load_registered, save_checkpoint
 from rsbench.jobs.estimate import missing_chunks
-from rsbench.jobs.planning import CertifyOptions, choose_checkpoints, plan_run
+from rsbench.jobs.options import CertifyOptions, CheckpointDescription
+from rsbench.jobs.planning import PlannedRun, choose_checkpoints, plan_reference, plan_run
 from rsbench.models.architectures import build_backbone
-from rsbench.models.checkpoint import Checkpoint
+from rsbench.models.checkpoint import BaseClassifier, Checkpoint
 from rsbench.recertification import CurveRequest, compute_images, decoded
 from rsbench.records import Chunk, ChunkVotes, Votes
 from rsbench.store.store import Store
@@ -149,7 +150,7 @@ def test_checkpoints_are_chosen_by_file_by_id_by_method_and_by_having_no_run(
 ) -> None:
     def chosen(store: Store, description: CheckpointDescription = NOTHING, checkpoint: str | None = None) -> set[str]:
         return {
-            c.header.method for c, _ in choose_checkpoints(store, tmp_path, digits, description, checkpoint=checkpoint)
+            c.header.method for c in choose_checkpoints(store, tmp_path, digits, description, checkpoint=checkpoint)
         }
 
     with store_with(tmp_path, digits, trained["ssn"], trained["cohen"]) as store:
@@ -172,8 +173,41 @@ def test_checkpoints_are_chosen_by_file_by_id_by_method_and_by_having_no_run(
             chosen(store, CheckpointDescription(method="ssn", architecture="vgg"))
         with pytest.raises(UsageError, match="no checkpoint of ssn at sigma 3 of digits"):
             chosen(store, CheckpointDescription(method="ssn", sigma=3.0))
-        with pytest.raises(UsageError, match="no such file, and 0 known checkpoints begin with it"):
+        with pytest.raises(UsageError, match="there is no such file, and 0 checkpoints of the store"):
             chosen(store, checkpoint="0123456789")
+
+
+def test_a_checkpoint_is_read_when_its_run_begins_and_not_for_a_sealed_run(
+    trained: dict[str, Checkpoint], digits: ImageDataset, tmp_path: Path
+) -> None:
+    """Many planned runs do not hold many checkpoints in memory, and a finished run needs no file."""
+    loaded: list[str] = []
+
+    def lazily(plan: PlannedRun) -> PlannedRun:
+        def load() -> BaseClassifier:
+            loaded.append(plan.checkpoint.sha256)
+            return plan.checkpoint.load()
+
+        return replace(plan, checkpoint=replace(plan.checkpoint, load=load))
+
+    planned = [lazily(plan_run(trained[method], "x", digits, OPTIONS)) for method in ("ssn", "dssn")]
+    with store_with(tmp_path, digits, trained["ssn"], trained["dssn"]) as store:
+        assert loaded == []
+        run_certification(store, digits, planned[:1], workers=0, listener=Listener())
+        assert loaded == [trained["ssn"].sha256]
+        run_certification(store, digits, planned, workers=0, listener=Listener())
+        assert loaded == [trained["ssn"].sha256, trained["dssn"].sha256]
+        for file in (tmp_path / "checkpoints").iterdir():
+            file.unlink()
+        described = CheckpointDescription(method="ssn")
+        [reference] = choose_checkpoints(store, tmp_path, digits, described, checkpoint=None)
+        [finished] = run_certification(
+            store, digits, [plan_reference(reference, digits, OPTIONS)], workers=0, listener=Listener()
+        )
+        assert finished.new_images == 0
+        other = [plan_reference(reference, digits, replace(OPTIONS, noise_seed=5))]
+        with pytest.raises(CheckpointError, match="is no longer at"):
+            check_runs(store, digits, other, allow_guessing=True)
 
 
 def test_an_empty_store_says_what_to_do(digits: ImageDataset, tmp_path: Path) -> None:

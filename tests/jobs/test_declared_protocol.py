@@ -11,8 +11,9 @@ import pytest
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import UsageError
 from rsbench.jobs.certify import run_certification
-from rsbench.jobs.planning import CertifyOptions, PlannedRun, plan_run
-from rsbench.jobs.sweep import SweepOptions, plan_sweep, run_sweep
+from rsbench.jobs.options import CertifyOptions, SweepOptions
+from rsbench.jobs.planning import PlannedRun, plan_run
+from rsbench.jobs.sweep import plan_sweep, run_sweep
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.report.configuration import configurations
 from rsbench.report.run_facts import threat_model_of

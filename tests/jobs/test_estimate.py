@@ -8,7 +8,8 @@ import pytest
 from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.certify import run_certification
 from rsbench.jobs.estimate import estimate_runs
-from rsbench.jobs.planning import CertifyOptions, plan_run
+from rsbench.jobs.options import CertifyOptions
+from rsbench.jobs.planning import plan_run
 from rsbench.jobs.speeds import (
     ExpectedSpeed,
     MeasuredSpeed,

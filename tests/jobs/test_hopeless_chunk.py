@@ -7,7 +7,8 @@ import pytest
 from rsbench.data.dataset import ImageDataset
 from rsbench.errors import IncompleteError
 from rsbench.jobs.certify import run_certification
-from rsbench.jobs.planning import CertifyOptions, plan_run
+from rsbench.jobs.options import CertifyOptions
+from rsbench.jobs.planning import plan_run
 from rsbench.models.checkpoint import Checkpoint
 from tests.fixtures.faulty import PoisonedImages
 from tests.fixtures.results import rows_of

@@ -15,7 +15,8 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.errors import IncompleteError
 from rsbench.jobs import progress
 from rsbench.jobs.certify import run_certification
-from rsbench.jobs.planning import CertifyOptions, plan_run
+from rsbench.jobs.options import CertifyOptions
+from rsbench.jobs.planning import plan_run
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.store.store import Store
 from tests.fixtures.trained import Listener, store_with, stored_rows

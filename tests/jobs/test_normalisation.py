@@ -13,12 +13,13 @@ from rsbench.cli.main import run
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
 from rsbench.errors import CheckpointError, UsageError
-from rsbench.jobs.checkpoints import CheckpointDescription, check_suits, load_file
+from rsbench.jobs.checkpoints import check_suits, load_file
 from rsbench.jobs.normalisation import (
     named_normalisations,
     normalisation_advice,
     parse_normalisation,
 )
+from rsbench.jobs.options import CheckpointDescription
 from rsbench.models.checkpoint import Checkpoint
 from rsbench.specs import normalisation_text
 from rsbench.store.store import Store

@@ -10,10 +10,10 @@ import pytest
 from rsbench.data.dataset import ImageDataset
 from rsbench.data.npz import load_npz
 from rsbench.errors import UsageError
-from rsbench.jobs.checkpoints import CheckpointDescription
 from rsbench.jobs.estimate import estimate_sweep
-from rsbench.jobs.planning import CertifyOptions, choose_checkpoints
-from rsbench.jobs.sweep import SweepOptions, plan_sweep, run_sweep, training_data, untrained
+from rsbench.jobs.options import CertifyOptions, CheckpointDescription, SweepOptions
+from rsbench.jobs.planning import choose_checkpoints
+from rsbench.jobs.sweep import plan_sweep, run_sweep, sweep, training_data, untrained
 from rsbench.methods import training_name
 from rsbench.store.store import Store
 from tests.fixtures.trained import Interrupter, Listener, store_with, stored_rows
@@ -27,7 +27,7 @@ OPTIONS = SweepOptions(
 )
 
 
-def sweep(store: Store, home: Path, digits: ImageDataset, listener: Listener) -> None:
+def run(store: Store, home: Path, digits: ImageDataset, listener: Listener) -> None:
     run_sweep(store, home, digits, plan_sweep(OPTIONS, digits), workers=2, listener=listener)
 
 
@@ -43,7 +43,7 @@ def test_a_sweep_trains_certifies_and_then_has_nothing_to_do(
         assert before.seconds is None
 
         listener = Listener()
-        sweep(store, tmp_path, digits, listener)
+        run(store, tmp_path, digits, listener)
         assert listener.lines == ["training 4 trials: 8 epochs", "end", "certifying: 240 images", "end"]
         assert {(run.method, run.training_seed) for run in store.sealed_runs()} == {
             (method, seed) for method in ("dssn", "uniform") for seed in (0, 1)
@@ -51,7 +51,7 @@ def test_a_sweep_trains_certifies_and_then_has_nothing_to_do(
 
         rows = stored_rows(store)
         again = Listener()
-        sweep(store, tmp_path, digits, again)
+        run(store, tmp_path, digits, again)
         assert again.lines == []
         assert stored_rows(store) == rows
         after = estimate_sweep(store, tmp_path, digits, plan_sweep(OPTIONS, digits), workers=2, say=print)
@@ -64,14 +64,14 @@ def test_an_interrupted_sweep_ends_with_the_rows_of_one_never_interrupted(
 ) -> None:
     """Ctrl-C once while training, once while certifying."""
     with store_with(tmp_path / "whole", digits) as store:
-        sweep(store, tmp_path / "whole", digits, Listener())
+        run(store, tmp_path / "whole", digits, Listener())
         whole = stored_rows(store)
     home = tmp_path / "cut"
     with store_with(home, digits) as store:
         for after in (5, 80):
             with pytest.raises(KeyboardInterrupt):
-                sweep(store, home, digits, Interrupter(after=after))
-        sweep(store, home, digits, Listener())
+                run(store, home, digits, Interrupter(after=after))
+        run(store, home, digits, Listener())
         assert stored_rows(store) == whole
 
 
@@ -114,9 +114,12 @@ def test_trials_are_the_grid_method_by_method(digits: ImageDataset) -> None:
         ({"architecture": "resnet50"}, "resnet50 takes images of 3 channels, and these have 1"),
     ],
 )
-def test_a_sweep_that_cannot_be_is_refused(options: dict[str, Any], message: str, digits: ImageDataset) -> None:
+def test_a_sweep_that_cannot_be_is_refused(
+    options: dict[str, Any], message: str, digits: ImageDataset, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=message):
-        plan_sweep(replace(OPTIONS, **options), digits)
+        sweep(replace(OPTIONS, **options), digits, str(tmp_path / "x.db"), tmp_path, workers=0, listener=Listener())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_network_makes_another_sweep_of_other_trials(digits: ImageDataset, tmp_path: Path) -> None:
@@ -154,7 +157,7 @@ def test_a_network_that_was_trained_is_not_taken_for_another(
         assert len(store.sealed_runs()) == 2
         for network in ("mlp", "cnn"):
             sought = CheckpointDescription(method="uniform", architecture=network)
-            [(found, _)] = choose_checkpoints(store, tmp_path, digits, sought, checkpoint=None)
+            [found] = choose_checkpoints(store, tmp_path, digits, sought, checkpoint=None)
             assert found.header.architecture == network
 
 
@@ -166,5 +169,5 @@ def test_a_sigma_that_leaves_dssn_one_split_is_refused(digits: ImageDataset) -> 
 def test_a_data_set_without_training_images_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "test-only.npz"
     np.savez(file, test_images=np.zeros((4, 1, 8, 8), np.uint8), test_labels=np.arange(4))
-    with pytest.raises(UsageError, match=r"test-only.npz has no training images here: certify a checkpoint of yours"):
+    with pytest.raises(UsageError, match=r"test-only.npz has no training images: certify a checkpoint of yours"):
         training_data(load_npz(file))
