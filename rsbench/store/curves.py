@@ -3,10 +3,11 @@
 A curve's distinct radii are stored in blocks of up to 64, the rows of the table `curve_block`. Each block also records
 how many images have a radius beyond it, so the certified accuracy at any radius follows from one block.
 
-Shapes: M distinct radii of one curve, P pairs of a curve and a threshold, R radii of several blocks concatenated.
+Shapes: M distinct radii of one curve, P pairs of a curve and a threshold, B radii of a block.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any, get_args
 
 import numpy as np
@@ -103,30 +104,30 @@ def read_certified_counts(
         of_deciding_block(block.c.counts),
     ).select_from(at.join(curve, curve.c.id.in_(curve_ids)))
     rows = connection.execute(query).all()
-    counts: dict[tuple[int, float, Ball], int] = {}
-    if rows:
-        threshold_P, id_P, above_P, radii_P, counts_P = zip(*rows, strict=True)
-        balls: tuple[Ball, ...] = get_args(Ball)
-        for ball in balls:
-            count_P = _count_certified(np.array(threshold_P), np.array(above_P), radii_P, counts_P, ball).tolist()
-            keys = ((curve_id, threshold, ball) for curve_id, threshold in zip(id_P, threshold_P, strict=True))
-            counts |= zip(keys, count_P, strict=True)
-    return CertifiedCounts(counts)
+    if not rows:
+        return CertifiedCounts({})
+    threshold_P, id_P, above_P, radii_P, counts_P = zip(*rows, strict=True)
+    radius_PB, count_PB = _decode_padded_blocks(radii_P, counts_P)
+    threshold_P1 = np.array(threshold_P)[:, None]
+    certified: dict[tuple[int, float, Ball], int] = {}
+    balls: tuple[Ball, ...] = get_args(Ball)
+    for ball in balls:
+        in_block_P = (count_PB * holds(radius_PB, threshold_P1, ball)).sum(axis=1, dtype=np.int64)
+        keys = zip(id_P, threshold_P, repeat(ball))
+        certified |= zip(keys, (in_block_P + np.array(above_P)).tolist(), strict=True)
+    return CertifiedCounts(certified)
 
 
-def _count_certified(
-    threshold_P: FloatArray, above_P: IntArray, radii_P: Sequence[bytes], counts_P: Sequence[bytes], ball: Ball
-) -> IntArray:
-    """Return how many images the curve of each pair certifies at the threshold of the pair.
+def _decode_padded_blocks(radii_P: Sequence[bytes], counts_P: Sequence[bytes]) -> tuple[FloatArray, IntArray]:
+    """Decode the columns `radii` and `counts` of blocks, one row per block.
 
-    `above_P`, `radii_P` and `counts_P` are columns of the block that decides at the threshold of each pair.
+    Blocks that are shorter than the longest one are padded: radii with NaN, for which `holds` is false, counts with 0.
     """
-    radius_R, count_R = _decode_blocks(radii_P, counts_P)
-    size_P = np.array([len(radii) // 8 for radii in radii_P])
-    certified_R = holds(radius_R, np.repeat(threshold_P, size_P), ball)
-    # The total before each radius, and after the last one.
-    total_before = np.concatenate([[0], np.cumsum(np.where(certified_R, count_R, 0))])
-    return np.asarray(above_P + np.diff(total_before[np.cumsum(size_P)], prepend=0), dtype=np.int64)
+    size = max(map(len, radii_P)) // 8
+    radii = b"".join(radii.ljust(8 * size, b"\xff") for radii in radii_P)
+    counts = b"".join(counts.ljust(4 * size, b"\0") for counts in counts_P)
+    shape = (len(radii_P), size)
+    return np.frombuffer(radii, "<f8").reshape(shape), np.frombuffer(counts, "<u4").reshape(shape)
 
 
 def _decode_blocks(radii: Sequence[bytes], counts: Sequence[bytes]) -> tuple[FloatArray, IntArray]:

@@ -25,7 +25,7 @@ from rsbench.store.check import Finding, check_store
 from rsbench.store.curves import read_certified_counts, read_step_curves
 from rsbench.store.database_errors import translate_errors
 from rsbench.store.images import read_image_blocks, read_images
-from rsbench.store.run_records import completed_images, counted_images, curve_record, read_runs
+from rsbench.store.run_records import CURVE_COLUMNS, completed_images, counted_images, curve_record, read_runs
 
 
 class Queries:
@@ -90,10 +90,12 @@ class Queries:
             provenances = connection.scalars(
                 select(provenance.c.provenance).where(provenance.c.run_id == run_id).order_by(provenance.c.number)
             ).all()
-            curves = connection.execute(select(curve).where(curve.c.run_id == run_id).order_by(curve.c.id)).all()
+            curves = connection.execute(
+                select(*CURVE_COLUMNS).where(curve.c.run_id == run_id).order_by(curve.c.id)
+            ).all()
             return RunDetails(
                 provenances=tuple(Provenance(**json.loads(text)) for text in provenances),
-                curves=tuple(curve_record(row._asdict()) for row in curves),
+                curves=tuple(map(curve_record, curves)),
                 claim=claims.live_claim(connection, run_id),
             )
 

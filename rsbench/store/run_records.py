@@ -1,7 +1,8 @@
 """Reading `RunRecord`s: certification runs joined with their dataset, training, curves and annotations."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
@@ -17,10 +18,9 @@ _RUN_COLUMNS = (
     "id", "fingerprint", "tier", "dataset_fingerprint", "checkpoint_sha256", "image_count", "spec", "source", "notes",
     "created_at", "worker_seconds", "sealed_at", "seal",
 )  # fmt: skip
-_CURVE_COLUMNS = (
-    "id", "certificate", "procedure", "n", "failure_probability", "standing", "statement", "is_primary", "correct",
-    "abstained", "average_certified_radius",
-)  # fmt: skip
+_CURVE_FIELDS = tuple(field.name for field in fields(CurveRecord))
+CURVE_COLUMNS = tuple(t.certified_curve.c[name] for name in _CURVE_FIELDS)
+"""The columns of `certified_curve` of which `curve_record` makes a record."""
 
 # A specification occurs once for each curve of its run, and again whenever a dashboard reads the board.
 _parse_run_spec = lru_cache(maxsize=4096)(run_spec_from_json)
@@ -42,30 +42,33 @@ def read_runs(connection: Connection, condition: ColumnElement[bool], done: Colu
     query = (
         select(
             *(run.c[name] for name in _RUN_COLUMNS),
-            *(curve.c[name].label(f"curve_{name}") for name in _CURVE_COLUMNS),
-            done.label("done"),
+            done,
             t.checkpoint.c.seed.label("training_seed"),
             t.checkpoint.c.sigma.label("training_sigma"),
+            *CURVE_COLUMNS,
         )
         .select_from(joined)
         .where(condition)
         .order_by(run.c.id, curve.c.id)
     )
-    result = connection.execute(query)
-    names = tuple(result.keys())
-    # Dictionaries, because access to a value of a row by its name takes ten times as long.
-    rows = [dict(zip(names, row, strict=True)) for row in result.all()]
+    rows = connection.execute(query).all()
     datasets = {row.fingerprint: _dataset_info(row) for row in connection.execute(select(t.dataset))}
     trainings, annotations = _training_json_by_checkpoint(connection), _annotations_by_run(connection)
-    return [
-        _run_record(
-            row,
-            datasets[row["dataset_fingerprint"]],
-            trainings.get(row["checkpoint_sha256"]),
-            annotations.get(row["id"], ()),
+    # Access to a value of a row by its name takes ten times as long as access to a dictionary.
+    names = (*_RUN_COLUMNS, "done", "training_seed", "training_sigma")
+    records = []
+    for row in rows:
+        run_values, curve_values = dict(zip(names, row, strict=False)), row[len(names) :]
+        records.append(
+            _run_record(
+                run_values,
+                dataset=datasets[run_values["dataset_fingerprint"]],
+                training_json=trainings.get(run_values["checkpoint_sha256"]),
+                curve=None if curve_values[0] is None else curve_record(curve_values),
+                annotations=annotations.get(run_values["id"], ()),
+            )
         )
-        for row in rows
-    ]
+    return records
 
 
 def run_name(connection: Connection, run_id: int) -> str:
@@ -86,22 +89,27 @@ def completed_images() -> ColumnElement[int]:
     return case((run.state == "sealed", run.image_count), else_=counted_images())
 
 
-def curve_record(row: Mapping[str, Any], prefix: str = "") -> CurveRecord:
-    """Return a row of `certified_curve` as a record. prefix: what its columns' names begin with."""
-    fields = {name: row[prefix + name] for name in _CURVE_COLUMNS}
-    fields["failure_probability"] = loaded_failure_probability(fields["failure_probability"])
+def curve_record(row: Sequence[Any]) -> CurveRecord:
+    """Return values of CURVE_COLUMNS as a record."""
+    values = dict(zip(_CURVE_FIELDS, row, strict=True))
+    values["failure_probability"] = loaded_failure_probability(values["failure_probability"])
     # Earlier releases stored curves that were stated afterwards as declared.
-    if fields["standing"] == "declared" and fields["statement"]:
-        fields["standing"] = "stated-afterwards"
-    return CurveRecord(**fields)
+    if values["standing"] == "declared" and values["statement"]:
+        values["standing"] = "stated-afterwards"
+    return CurveRecord(**values)
 
 
 def _run_record(
-    row: Mapping[str, Any], dataset: DatasetInfo, training_json: str | None, annotations: tuple[Annotation, ...]
+    row: Mapping[str, Any],
+    *,
+    dataset: DatasetInfo,
+    training_json: str | None,
+    curve: CurveRecord | None,
+    annotations: tuple[Annotation, ...],
 ) -> RunRecord:
     tier = row["tier"]
     # An imported run that was reproduced here is still an imported run.
-    if tier == "measured" and any(annotation.kind == "reproduced" for annotation in annotations):
+    if tier == "measured" and annotations and any(annotation.kind == "reproduced" for annotation in annotations):
         tier = "reproduced"
     return RunRecord(
         id=row["id"],
@@ -120,7 +128,7 @@ def _run_record(
         worker_seconds=row["worker_seconds"],
         sealed_at=row["sealed_at"],
         seal=row["seal"],
-        curve=None if row["curve_id"] is None else curve_record(row, "curve_"),
+        curve=curve,
         annotations=annotations,
     )
 
@@ -130,7 +138,7 @@ def _training_json_by_checkpoint(connection: Connection) -> dict[str, str]:
     run = t.training_run.c
     # If several trials gave the same weights, the oldest one, which comes last, remains in the dictionary.
     newest_first = select(run.checkpoint_sha256, run.spec).order_by(run.id.desc())
-    return {row.checkpoint_sha256: row.spec for row in connection.execute(newest_first).all()}
+    return dict(connection.execute(newest_first).all())
 
 
 def _annotations_by_run(connection: Connection) -> dict[int, tuple[Annotation, ...]]:
