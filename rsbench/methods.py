@@ -1,4 +1,4 @@
-"""Methods: named combinations of smoothing measure, training objective, certificate and procedure."""
+"""Methods: named combinations of measure, objective, choice of σ, certificate and procedure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,9 @@
 """Records of results: the frozen dataclasses that the layers pass to each other.
 
 A run is called exact if every split is evaluated, so that there is no sampling and no α.
-Shapes: N images, K classes, R rows of votes, M distinct radii.
+Radii and σ are in units of the pixel range, and a radius is in the certificate's norm; it may be infinite. Timestamps
+are ISO 8601, UTC.
+Shapes: N images, K classes, R rows of votes, M distinct radii; C, H, W are the channels, height and width of an image.
 """
 
 from collections.abc import Mapping
@@ -19,9 +21,9 @@ BoolArray = npt.NDArray[np.bool_]
 
 # Where the numbers of a run come from. A measured run is reproduced if another run gave the same votes.
 Tier = Literal["measured", "reproduced", "imported-votes", "imported-radii"]
-# When certificate, procedure, n and α of a curve were fixed. Declared: in the run's specification, before the first
-# vote. Stated afterwards: before the votes too, but somebody says so only after them. Exploratory: after a result was
-# seen.
+# When procedure, n and α were fixed. The certificate may be chosen later: the bounds hold for every theorem at once.
+# Declared: in the run's specification, before the first vote. Stated afterwards: before the votes too, but somebody
+# says so only after them. Exploratory: after a result was seen.
 Standing = Literal["declared", "stated-afterwards", "exploratory"]
 # The norm in which a radius holds.
 Norm = Literal["l1", "l2"]
@@ -44,18 +46,18 @@ class Votes:
 
     @property
     def selection_NK(self) -> IntArray:
-        """The votes that select the class."""
+        """All n0 votes that select the class."""
         return self.counts_NRK[:, 0, :]
 
     @property
     def estimation_NK(self) -> IntArray:
-        """All estimation votes."""
+        """All n votes that certify the selected class."""
         return self.counts_NRK[:, -1, :]
 
     def first_NK(self, n: int) -> IntArray:
-        """Return the first n estimation votes. A run with this n would have drawn the same ones.
+        """Return the first n estimation votes. They are equal to the votes of a run with this n.
 
-        Raises ValueError when n is not one of `prefixes`, because any other n could have been chosen by its result.
+        Raises ValueError when n is not one of `prefixes`, because another n could be picked because its result is good.
         """
         if n not in self.prefixes:
             raise ValueError(f"n = {n} was not declared: choose from {', '.join(map(str, self.prefixes))}")
@@ -82,7 +84,7 @@ class ChunkVotes:
     """Images in the chunk's order."""
 
     seconds: float
-    """Computing time, added up over workers."""
+    """Wall-clock seconds, added up over workers."""
 
     devices: frozenset[str]
     """Kinds of device that evaluated the network."""
@@ -212,7 +214,7 @@ class CurveRecord:
 
     standing: Standing
     statement: str | None
-    """Where certificate, n and α had been fixed, in the words of whoever states it afterwards; else None."""
+    """Where procedure, n and α had been fixed, in the words of whoever states it afterwards; else None."""
 
     is_primary: bool
     """Whether the run's specification declares this curve."""
@@ -309,7 +311,7 @@ class RunRecord:
 
     created_at: str
     worker_seconds: float
-    """Computing time, added up over workers."""
+    """Wall-clock seconds, added up over workers."""
 
     sealed_at: str | None
     seal: str | None

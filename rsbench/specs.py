@@ -112,7 +112,7 @@ def deterministic_levels(sigma: float, q: int) -> int:
 
 
 class SampleBudget(Spec):
-    """How many votes are drawn for each image, and how likely its certificate may be wrong."""
+    """How many votes are drawn for each image, and how probable a wrong certified radius may be."""
 
     n_select: int = Field(ge=1)
     """n0, the number of votes that select the class."""
@@ -121,7 +121,7 @@ class SampleBudget(Spec):
     """n, the number of independent votes that bound the probability of the selected class."""
 
     failure_probability: float = Field(gt=0, lt=1)
-    """α, the probability that the certificate of an image is wrong, one-sided."""
+    """α: the certified radius of an image is wrong with probability at most α, one-sided."""
 
 
 # Earlier releases wrote into a `TrainingSpec` the name of a method, which followed from measure and objective. The
@@ -221,7 +221,7 @@ class CheckpointHeader(Spec):
 
 
 class CertificationSpec(Spec):
-    """One certification run: everything that can change a vote, and the protocol that was declared beforehand."""
+    """One certification run: what can change a vote, and what the run declares beforehand."""
 
     method: str
     """The method's name on the board."""

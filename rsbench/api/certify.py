@@ -81,7 +81,7 @@ def certify(
         How many votes certify an image; the dataset's default, 1000 for arrays, if it is left out. Exact measures have
         no n.
     alpha
-        Probability with which the certificate of an image may be wrong, one-sided.
+        The certified radius of an image is wrong with probability at most alpha, one-sided.
     n0
         How many further votes select the class.
     certificate
@@ -95,7 +95,7 @@ def certify(
         gets the number of classes and the shape C×H×W. With it and a store, the weights are kept too, and
         `rsbench verify` can count the votes again.
     q
-        The pixels lie on the grid {0, 1/q, …, 1}; 255 for whole numbers if it is left out. Floats lie on no grid if it
+        The pixels lie on the grid k/q; 255 for whole numbers if it is left out. Floats lie on no grid if it
         is left out.
     subset
         Which of the images are certified: `all`, `first:COUNT`, `every:STEP` or a file of indices. The dataset's

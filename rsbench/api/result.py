@@ -43,7 +43,7 @@ class Certification:
     """How many votes the certificate reads; the number of splits where all are evaluated."""
 
     alpha: float | None
-    """Probability with which the certificate of an image may be wrong; None where it is exact."""
+    """The certified radius of an image is wrong with probability at most alpha; None where it is exact."""
 
     dataset: DatasetInfo
     """The dataset that the images are from."""

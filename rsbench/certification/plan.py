@@ -13,6 +13,7 @@ from rsbench.specs import CertificationSpec
 
 _SMALLEST_PREFIX = 100
 _BATCHES_PER_CHUNK = 64
+# More images would be lost with a worker, and a run of a few thousand images would have too few chunks to share out.
 _MAX_CHUNK_IMAGES = 500
 
 
@@ -30,7 +31,7 @@ def vote_prefixes(n_estimate: int) -> tuple[int, ...]:
 
 
 def spec_prefixes(spec: CertificationSpec) -> tuple[int, ...]:
-    """Return the prefixes at which the votes of a run are stored. An enumerated measure has one: all L copies."""
+    """Return the values of n at which the estimation votes of a run are stored. An exact run has one: all L splits."""
     return (spec.passes_per_image,) if spec.budget is None else vote_prefixes(spec.budget.n_estimate)
 
 
@@ -70,7 +71,7 @@ def all_chunks(spec: CertificationSpec) -> Chunks:
 
 
 def missing_chunks(spec: CertificationSpec, done: Container[int]) -> Iterator[Chunk]:
-    """Yield the chunks of a run whose images are not in `done`.
+    """Yield the chunks of a run whose images are not in `done`, which contains image indices.
 
     A chunk is written in one transaction, so its first image decides.
     """

@@ -24,7 +24,7 @@ class ImageNet(ImageDataset):
     """Photographs resized to a short side of 256 (bilinear, antialiased) and centre-cropped to 224, pixels k/255.
 
     The class of a photograph is the rank of its folder among the thousand sorted folders. The fingerprint covers the
-    names and bytes of all files and the preprocessing, so the whole tree is read once.
+    names and bytes of all files and the preprocessing. Every construction reads the whole tree to hash it.
     """
 
     default_images = "every:100"
@@ -70,6 +70,8 @@ def _photographs_by_class(val: Path) -> list[list[Path]]:
 
 
 def _fingerprint(root: Path, files: list[Path]) -> str:
+    """Return the SHA-256 over the preprocessing and the path and content of each file, in order."""
+
     def file_digest(file: Path) -> bytes:
         return file.relative_to(root).as_posix().encode() + hashlib.sha256(file.read_bytes()).digest()
 
