@@ -11,6 +11,7 @@ from rsbench.data.dataset import ImageDataset
 from rsbench.jobs.provenance import provenance
 from rsbench.methods import measure_for, method_named
 from rsbench.models.checkpoint import Checkpoint
+from rsbench.records import EpochRecord
 from rsbench.specs import SweepSpec, TrainingSpec
 from rsbench.store.store import Store
 from tests.fixtures.trained import store_with
@@ -104,6 +105,6 @@ def record_training(store: Store, digits: ImageDataset, checkpoint: Checkpoint, 
         sha256=checkpoint.sha256,
         path=str(home / "checkpoints" / f"{checkpoint.sha256}.safetensors"),
         header=checkpoint.header,
-        epochs=(),
+        epochs=(EpochRecord(1, 0.1, 0.9, 1.0),),
         provenance=provenance("a test"),
     )
