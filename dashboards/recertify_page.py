@@ -7,7 +7,8 @@ from rsbench.errors import RsbenchError
 from rsbench.home import home
 from rsbench.recertification import CurveResult, RunVotes, open_run_votes
 from rsbench.records import RunRecord, StepCurve
-from rsbench.report.charts import method_colour, paired_chart
+from rsbench.report.charts import paired_chart
+from rsbench.report.colours import method_colour
 from rsbench.report.numbers import DEFAULT_RADII, plain_markdown, split_radii
 from rsbench.report.recertified import (
     certificate_objections,

@@ -1,4 +1,4 @@
-"""`rsbench annotate`: say something of a sealed run."""
+"""`rsbench annotate`: mark a sealed run as invalid, superseded or reproduced."""
 
 import getpass
 from typing import TYPE_CHECKING, Annotated
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 def annotate(
     run: Annotated[str, typer.Argument(help="The start of a run's fingerprint, at least 4 digits.")],
-    why: Annotated[str, typer.Option("--why", help="The reason, for whoever reads the board.")],
+    why: Annotated[str, typer.Option("--why", help="The reason, for readers of the board.")],
     invalid: Annotated[bool, typer.Option("--invalid", help="Its numbers are wrong.")] = False,
     superseded_by: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Another run on the same images stands for it.")
+        str | None, typer.Option(metavar="RUN", help="Another run on the same images replaces it.")
     ] = None,
     reproduced_by: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Another run has the same votes; that is checked.")
+        str | None, typer.Option(metavar="RUN", help="Another run has the same votes, which is checked.")
     ] = None,
     author: Annotated[
-        str | None, typer.Option(envvar="RSBENCH_AUTHOR", help="Who says so (default: the login name).")
+        str | None, typer.Option(envvar="RSBENCH_AUTHOR", help="Who marks it (default: the login name).")
     ] = None,
     db: o.Database = None,
 ) -> None:
-    """Say that a sealed run is invalid, superseded or reproduced. Its rows stay as they are; the board respects it."""
+    """Mark a sealed run as invalid, superseded or reproduced. The board follows the mark; the run does not change."""
     if [invalid, superseded_by is not None, reproduced_by is not None].count(True) != 1:
-        raise UsageError("say one thing of the run: --invalid, --superseded-by RUN or --reproduced-by RUN")
+        raise UsageError("give exactly one of --invalid, --superseded-by RUN and --reproduced-by RUN")
     reason, who = _line("--why", why), _line("--author", author if author is not None else getpass.getuser())
     kind: AnnotationKind = "invalid" if invalid else "superseded" if superseded_by is not None else "reproduced"
 
@@ -46,5 +46,5 @@ def annotate(
 def _line(flag: str, text: str) -> str:
     line = " ".join(text.split())
     if not line:
-        raise UsageError(f"{flag} is empty: say it in a line")
+        raise UsageError(f"{flag} is empty: give one line of text")
     return line

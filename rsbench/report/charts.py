@@ -1,28 +1,17 @@
-"""Charts of frames. They draw what they are given: no number is computed here, and none is rounded up."""
+"""Charts of frames. No number is computed here, and none is rounded up."""
 
 import math
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from rsbench.families import FAMILIES
-from rsbench.methods import METHODS, place_of
+from rsbench.methods import place_of
+from rsbench.report.colours import method_colour
 from rsbench.report.numbers import percent_down, radius_text, sigma_text
 
-# Okabe and Ito's colours, which can be told apart under every common colour blindness. The measure gives the hue, and
-# methods that share a measure are shades of it, so that a method keeps its colour whatever else is drawn.
-FAMILY_COLOURS = {
-    "gaussian": "#0072B2",
-    "uniform": "#E69F00",
-    "splitting": "#009E73",
-    "deterministic-splitting": "#CC3F7F",
-}
-# For the measures of plugins, in the order in which they are registered.
-_FURTHER_COLOURS = ("#D55E00", "#56B4E9")
-OTHER_COLOUR = "#555555"
+# A browser keeps a cell around each point to find the nearest one. More points than this make it slow.
 _MOST_HOVERED = 2_000
 _CONFIG: dict[str, Any] = {
     "view": {"strokeWidth": 0},
@@ -36,15 +25,13 @@ _DASHES = ([1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [4, 6], [1, 4])
 
 
 def curve_chart(frame: pd.DataFrame, *, height: int = 440) -> alt.LayerChart:
-    """Certified accuracy over the radius, of a frame made by `curve_frame` that holds one protocol and is not empty.
+    """Return a chart of certified accuracy over the radius, of a frame that `curve_frame` made for one protocol.
 
-    One colour a method, one dash a σ; the mean over seeds is a strong line, single runs are faint ones. Hovering shows
-    the nearest point of a mean. Raises ValueError when the frame is empty.
+    Each method has a colour and each σ a dash. The mean over seeds is a strong line, single runs are faint ones.
+    Hovering shows the nearest point of a mean. Raises ValueError when the frame is empty.
     """
     layers = curve_lines(frame)
-    # Only what can be hovered over needs its numbers as text.
     of_means = frame[frame["line"] == "mean"]
-    # A browser keeps a cell around each point to find the nearest: more of them than this make it slow.
     of_means = of_means.iloc[:: -(-len(of_means) // _MOST_HOVERED)]
     means = alt.Chart(_drawn(of_means, frame).assign(**_texts(of_means)))
     x, y = _axes(frame["norm"].iloc[0], frame["radius"])
@@ -55,14 +42,14 @@ def curve_chart(frame: pd.DataFrame, *, height: int = 440) -> alt.LayerChart:
 def paired_chart(
     frame: pd.DataFrame, norm: str, colour: str, *, height: int = 380
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Two curves of one run, of a frame made by `live_frame`: the first broad and grey, the second over it.
+    """Return a chart of two curves of a run, of a frame that `paired_frame` made: a broad grey one, and one over it.
 
-    Returns the points and the Vega-Lite specification that draws them. It is written by hand because it is drawn anew
-    at every click, and Altair's checks take longer than everything else.
+    Returns the points and the Vega-Lite specification that draws them. The specification is written by hand, because it
+    is made at every click and Altair's validation would take most of the time.
     """
     lines, step = list(dict.fromkeys(frame["line"])), _step(frame["ball"].iloc[0])
-    # The axis is that of the first curve, longer by whole tenths where the second needs it: it seldom moves under the
-    # eyes, and a chart whose specification stays gets its new points in a fraction of the time.
+    # The axis fits the first curve, and is longer by whole tenths if the second one needs it. So it seldom changes, and
+    # a browser draws new points much faster if the specification stays the same.
     first = _furthest(frame.loc[frame["line"] == lines[0], "radius"])
     tenths = math.ceil(round(10.0 * (_furthest(frame["radius"]) / first - 1.0), 6))
     furthest = first * (1.0 + 0.1 * tenths)
@@ -119,10 +106,10 @@ def _styled(layers: list[alt.Chart], height: int) -> alt.LayerChart:
 def curve_lines(
     frame: pd.DataFrame, *, legend_of: pd.DataFrame | None = None, mean_width: float = 2.2, single_width: float = 1.0
 ) -> list[alt.Chart]:
-    """The curves of a frame that holds one protocol, with nothing to hover over: the layers of a chart.
+    """Return the layers of a chart with the curves of one protocol and no hovering.
 
-    legend_of: the frame that colours and dashes are given for, where several charts share one legend. Widths of the
-    means and of the single runs are in pixels. Raises ValueError when the frame is empty.
+    legend_of: the frame that gives colours and dashes, if several charts share a legend. mean_width, single_width: in
+    pixels, of means and of single runs. Raises ValueError when the frame is empty.
     """
     if frame.empty:
         raise ValueError("there is no curve to draw")
@@ -143,7 +130,7 @@ def curve_lines(
 
 
 def _step(ball: str) -> Literal["step-after", "step-before"]:
-    """Between two points an open ball's curve has the value of the first, a closed ball's that of the second."""
+    """Return whose value a curve has between two points: of an open ball the first, of a closed one the second."""
     return "step-after" if ball == "open" else "step-before"
 
 
@@ -164,13 +151,13 @@ def _radius_title(norm: str) -> str:
 
 
 def _furthest(radii: pd.Series) -> float:
-    """Where the axis ends: beyond the last radius, at which a curve falls to 0 in a line that would be cut in half."""
-    known = radii.to_numpy(dtype=np.float64)
-    return 1.015 * float(known[np.isfinite(known)].max()) or 1.0
+    """Return where the axis ends: beyond the last radius, so that the line that falls to 0 there is not cut off."""
+    values = radii.to_numpy(dtype=np.float64)
+    return 1.015 * float(values[np.isfinite(values)].max()) or 1.0
 
 
 def _within(frame: pd.DataFrame, furthest: float) -> pd.DataFrame:
-    """The points with those at infinity drawn at the end of the axis, which their curves reach without falling."""
+    """Move points at infinity to the end of the axis, which their curves reach without falling."""
     infinite = np.isinf(frame["radius"].to_numpy(dtype=np.float64))
     if not infinite.any():
         return frame
@@ -179,7 +166,7 @@ def _within(frame: pd.DataFrame, furthest: float) -> pd.DataFrame:
 
 
 def _texts(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """Radii and accuracies for a tooltip."""
+    """Return radii and accuracies as text for a tooltip."""
     return {
         "radius_text": [radius_text(radius) for radius in frame["radius"]],
         "accuracy_text": [f"{percent_down(share)} %" for share in frame["certified_accuracy"]],
@@ -187,17 +174,17 @@ def _texts(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _names(frame: pd.DataFrame, named: pd.DataFrame) -> pd.Series:
-    """The name of each curve's method among all that are named: with votes or label where these tell it apart."""
+    """Return the name of each curve in the legend: the title, with budget and variant if others have the same title."""
     text = frame["title"].astype(str)
     for column in ("budget", "variant"):
-        several = named.groupby("title")[column].nunique()
-        told = frame[column].astype(str).where(frame["title"].map(several) > 1, "")
-        text += np.where(told == "", "", " · " + told)
+        different_values = named.groupby("title")[column].nunique()
+        addition = frame[column].astype(str).where(frame["title"].map(different_values) > 1, "")
+        text += np.where(addition == "", "", " · " + addition)
     return text
 
 
 def _drawn(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
-    """What the chart needs of a frame."""
+    """Return what the chart needs of a frame."""
     sigma_texts = frame["sigma"].map({sigma: sigma_text(sigma) for sigma in set(frame["sigma"])})
     identity = frame["sigma"].astype(str)
     for column in ("title", "variant", "budget", "line"):
@@ -218,67 +205,28 @@ def _drawn(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
     return _within(drawn, _furthest(named["radius"]))
 
 
-def _hover(points: alt.Chart, columns: list[str]) -> alt.Chart:
-    """A layer that shows the point nearest to the pointer, with a tooltip of its columns, radius and accuracy."""
+def _hover(points: alt.Chart, described: list[str]) -> alt.Chart:
+    """Mark the point nearest to the pointer, with a tooltip of some columns, radius and accuracy."""
     nearest = alt.selection_point(name="nearest", on="pointerover", nearest=True, empty=False, clear="pointerout")
-    columns = [*columns[:2], "radius_text", "accuracy_text", *columns[2:]]
+    columns = [*described[:2], "radius_text", "accuracy_text", *described[2:]]
     tooltip = [alt.Tooltip(f"{column}:N", title=_TOOLTIPS.get(column, column)) for column in columns]
     shown = alt.when(nearest).then(alt.value(1.0)).otherwise(alt.value(0.0))
     drawn: alt.Chart = points.mark_point(size=70, filled=True).encode(opacity=shown, tooltip=tooltip)
     return drawn.add_params(nearest)
 
 
-def family_colour(family: str) -> str:
-    """Return the colour of a family of smoothing measures; grey for one that is not registered."""
-    further = [name for name in FAMILIES if name not in FAMILY_COLOURS]
-    return (FAMILY_COLOURS | dict(zip(further, _FURTHER_COLOURS, strict=False))).get(family, OTHER_COLOUR)
-
-
-def method_colour(method: str) -> str:
-    """Return the colour of a method: a shade of its measure's colour, grey for a method that is not registered."""
-    if method not in METHODS:
-        return OTHER_COLOUR
-    family = METHODS[method].family
-    return _shade(family_colour(family), _of_family(family).index(method))
-
-
-def _of_family(family: str) -> list[str]:
-    """The methods that share a family of measures, in their order of registration."""
-    return [method.name for method in METHODS.values() if method.family == family]
-
-
-def _shade(colour: str, place: int) -> str:
-    """The colour itself at place 0, then lighter and darker shades in turn."""
-    if place == 0:
-        return colour
-    own = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-    towards, share = (255, 0)[(place + 1) % 2], min(0.75, 0.45 * ((place + 1) // 2))
-    mixed = own + share * (towards - own)
-    return "#" + "".join(f"{round(part):02X}" for part in mixed.tolist())
-
-
 def _colour(frame: pd.DataFrame) -> alt.Color:
     columns = {"method": frame["method"], "title": frame["title"], "name": _names(frame, frame)}
-    # A method's own certificate comes before the titles that name another.
+    # Titles with a certificate in parentheses come after the method's plain title.
     named = pd.DataFrame(columns).drop_duplicates().sort_values(["title", "name"])
     colours = {
-        name: shade
-        for method in _in_table_order(set(named["method"]))
-        for name, shade in _curve_colours(method, named.loc[named["method"] == method, "name"].tolist())
+        name: method_colour(method, variant)
+        for method in sorted(set(named["method"]), key=place_of)
+        for variant, name in enumerate(named.loc[named["method"] == method, "name"])
     }
     legend = alt.Legend(symbolType="stroke", symbolOpacity=1.0, labelLimit=320)
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     return alt.Color("method:N", title="method", scale=scale, legend=legend)
-
-
-def _curve_colours(method: str, names: list[str]) -> list[tuple[str, str]]:
-    """The first curve of a method has the method's colour; further ones have shades that no other method has."""
-    if method not in METHODS:
-        return [(name, _shade(OTHER_COLOUR, place)) for place, name in enumerate(names)]
-    family = METHODS[method].family
-    methods = _of_family(family)
-    places = range(methods.index(method), methods.index(method) + len(names) * len(methods), len(methods))
-    return [(name, _shade(family_colour(family), place)) for name, place in zip(names, places, strict=True)]
 
 
 def _dash(frame: pd.DataFrame) -> alt.StrokeDash:
@@ -292,7 +240,3 @@ def _dash(frame: pd.DataFrame) -> alt.StrokeDash:
         scale=alt.Scale(domain=sigmas, range=dashes),
         legend=alt.Legend(symbolType="stroke", symbolOpacity=1.0, symbolStrokeColor="#3c4043"),
     )
-
-
-def _in_table_order(methods: Iterable[str]) -> list[str]:
-    return sorted(methods, key=place_of)

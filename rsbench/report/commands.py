@@ -1,4 +1,4 @@
-"""The command that makes a run again."""
+"""Commands that repeat a run or add a curve to it."""
 
 import shlex
 from dataclasses import dataclass
@@ -11,26 +11,27 @@ from rsbench.specs import CertificationSpec, ImportSpec
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, and what must be at hand for it: files that no command line can hold, a line each."""
+    """A command line."""
 
     line: str
     needs: tuple[str, ...]
+    """Files that it needs, a line for each."""
 
 
 def command_of(run: RunRecord) -> Command:
-    """The command of a run, as its specification has it.
+    """Return the command that repeats a run.
 
-    It names what a shell has to: the checkpoint by its sha256, which a store that has trained or certified it knows.
+    It names the checkpoint by its SHA-256, which a store that trained or certified it can find.
     """
     spec = run.spec
     words, needs = _imported(run, spec) if isinstance(spec, ImportSpec) else _certified(run, spec)
     if run.dataset.name.endswith(".npz") and run.source is None:
-        needs = [f"{run.dataset.name}: the file with the images, by its path", *needs]
+        needs = [f"{run.dataset.name}: the file with the images; give its path", *needs]
     return Command(shlex.join(["rsbench", *words]), tuple(needs))
 
 
 def curve_command(run: RunRecord) -> str | None:
-    """The command that adds a run's curve to it, None where the curve is the run's own."""
+    """Return the command that adds the run's curve to a run; None for the curve that the run declared."""
     curve = run.curve
     if curve is None or curve.is_primary:
         return None
@@ -41,7 +42,7 @@ def curve_command(run: RunRecord) -> str | None:
 
 
 def images_option(canonical: str, dataset_images: int) -> str | None:
-    """What `--images` takes for the canonical text of a choice among so many images; None where it takes a file."""
+    """Return the `--images` option for the canonical text of chosen images; None if it has to be a file of indices."""
     if ":" not in canonical:
         return None
     start, stop, step = map(int, canonical.split(":"))
@@ -94,7 +95,7 @@ def _images(run: RunRecord) -> tuple[str, list[str]]:
     if option is not None:
         return option, []
     file = f"images-{run.fingerprint[:12]}.txt"
-    return file, [f"{file}: the {run.image_count:,} indices {_indices_text(run.images)}, one a line"]
+    return file, [f"{file}: the {run.image_count:,} indices {_indices_text(run.images)}, one per line"]
 
 
 def _indices_text(canonical: str) -> str:

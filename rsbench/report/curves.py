@@ -1,4 +1,4 @@
-"""Certified accuracy as a function of the radius: step curves, exact at every radius that they hold."""
+"""Curves of certified accuracy over the radius, as points of step functions."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,9 @@ from rsbench.report.ranking import Protocol, protocol_of, ranked
 from rsbench.report.run_facts import certificate_of, curve_of, seed_of
 from rsbench.theory.metrics import certified_counts
 
+# A line with more steps is thinned.
 MOST_STEPS = 200
+# If there are more means than this, single runs are not drawn.
 MOST_WITH_RUNS = 24
 
 CURVE_COLUMNS = (
@@ -23,16 +25,18 @@ CURVE_COLUMNS = (
 )  # fmt: skip
 
 
-def curve_frame(runs: Sequence[RunRecord], norm: str, steps: Mapping[int, StepCurve]) -> pd.DataFrame:
-    """The curves of sealed runs whose certificate holds in `norm`: one row a point. `steps`: by the curve's id.
+def curve_frame(runs: Sequence[RunRecord], norm: str, step_curves: Mapping[int, StepCurve]) -> pd.DataFrame:
+    """Return the curves of the ranked ones of sealed runs whose certificate holds in a norm: a row for each point.
 
-    `line` is "mean" for the mean over the seeds of a configuration, else the fingerprint of a single run; a
-    configuration of one seed has only its mean. `seeds` lists the seeds of the line between spaces. A line begins at
-    radius 0 and ends at certified accuracy 0. Between its points an open ball's curve keeps the value of the point
-    before (`step-after`), a closed ball's takes that of the point after (`step-before`).
+    step_curves: whole curves, by the curve's id.
 
-    A line of more than MOST_STEPS steps is thinned to that many, each as low as the lowest that it stands for.
-    Raises UsageError for an unknown norm.
+    `line` is "mean" for the mean over the seeds of a configuration, otherwise the fingerprint of a single run. A
+    configuration with one seed has only its mean. `seeds` lists the seeds of the line, separated by spaces. A line
+    begins at radius 0 and ends at certified accuracy 0. Between two points, the curve of an open ball has the value of
+    the point before (`step-after`), that of a closed ball the value of the point after (`step-before`).
+
+    A line with more than MOST_STEPS steps is thinned to that many. A step that stands for several has their lowest
+    value. Raises UsageError when the norm is unknown.
     """
     if norm not in NORMS:
         raise UsageError(f"unknown norm {norm!r}: choose from {', '.join(NORMS)}")
@@ -44,11 +48,11 @@ def curve_frame(runs: Sequence[RunRecord], norm: str, steps: Mapping[int, StepCu
         line
         for protocol, members in by_protocol.items()
         for configuration in configurations(members)
-        for line in _lines(configuration, protocol, norm, steps)
+        for line in _lines(configuration, protocol, norm, step_curves)
     ]
     if not lines:
         return pd.DataFrame(columns=list(CURVE_COLUMNS))
-    # One frame of all lines: hundreds of small ones would take seconds to put together.
+    # All lines are put into one frame at once. To concatenate hundreds of small frames would take seconds.
     facts = pd.DataFrame([line.facts for line in lines])
     frame = facts.loc[facts.index.repeat([len(line.radii) for line in lines])].reset_index(drop=True)
     frame["radius"] = np.concatenate([line.radii for line in lines])
@@ -57,27 +61,27 @@ def curve_frame(runs: Sequence[RunRecord], norm: str, steps: Mapping[int, StepCu
 
 
 def uncrowded(frame: pd.DataFrame) -> pd.DataFrame:
-    """The curves without those of single runs, where so many means are to be drawn that these would hide them."""
+    """Return a curve frame without single runs if these would hide its means, because there are many."""
     is_mean = frame["line"] == "mean"
     # Every line begins at radius 0 once.
     crowded = int((is_mean & (frame["radius"] == 0.0)).sum()) > MOST_WITH_RUNS
     return frame[is_mean] if crowded else frame
 
 
-def step_curve(runs: Sequence[RunRecord], steps: Mapping[int, StepCurve]) -> tuple[FloatArray, FloatArray]:
-    """The steps of the mean certified accuracy of runs of one configuration: radii, ascending from 0, and values.
+def mean_points(runs: Sequence[RunRecord], step_curves: Mapping[int, StepCurve]) -> tuple[FloatArray, FloatArray]:
+    """Return the points of the mean certified accuracy of runs of one configuration: radii from 0 on, and values.
 
-    See `curve_frame` for what lies between the points.
+    `curve_frame` explains the values between the points.
     """
-    curves = [steps[curve_of(run).id] for run in runs]
+    curves = [step_curves[curve_of(run).id] for run in runs]
     return points_of(curves, sum(run.image_count for run in runs), certificate_of(runs[0]).ball)
 
 
 def points_of(curves: Sequence[StepCurve], images: int, ball: Ball) -> tuple[FloatArray, FloatArray]:
-    """The points of the mean of curves that are of so many images together."""
+    """Return the points of the mean of curves. `images` is how many images they have together."""
     corners = np.unique(np.concatenate([[0.0], *(curve.radius_M for curve in curves)]))
     if ball == "closed":
-        # At the last radius a closed ball still certifies: the curve falls to 0 right after it.
+        # A closed ball still certifies at the last radius. The curve falls to 0 right after it.
         corners = np.append(corners, np.nextafter(corners[-1], np.inf))
     counts = np.sum([certified_counts(curve, corners, ball) for curve in curves], axis=0)
     return _thinned(corners, counts / images, ball)
@@ -86,30 +90,34 @@ def points_of(curves: Sequence[StepCurve], images: int, ball: Ball) -> tuple[Flo
 def _thinned(radii: FloatArray, values: FloatArray, ball: Ball) -> tuple[FloatArray, FloatArray]:
     if len(radii) <= MOST_STEPS:
         return radii, values
-    # The first and the last point stand for themselves, the others in stretches of nearly equal length.
+    # The first and the last point are kept. The others are grouped into stretches of nearly equal length.
     bounds = np.unique(np.linspace(1, len(radii) - 1, MOST_STEPS - 1).round().astype(np.int64))
     first = np.concatenate([[0], bounds])
     last = np.concatenate([[0], bounds[1:] - 1, [len(radii) - 1]])
-    # Values fall, so that of a stretch's last point is its lowest. It is drawn over the whole stretch: rightwards from
-    # its first radius for an open ball, leftwards from its last radius for a closed one.
+    # Values fall, so that the last point of a stretch has its lowest value. This value is drawn over the whole stretch:
+    # rightwards from the first radius for an open ball, leftwards from the last radius for a closed one.
     return radii[first if ball == "open" else last], values[last]
 
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """What is the same for all points of a line, and its points."""
+    """A line of a chart."""
 
     facts: dict[str, object]
+    """Columns with the same value at all points."""
+
     radii: FloatArray
     values: FloatArray
 
 
-def _lines(configuration: Configuration, protocol: Protocol, norm: str, steps: Mapping[int, StepCurve]) -> list[_Line]:
-    """The mean of a configuration, and its runs where they are several."""
+def _lines(
+    configuration: Configuration, protocol: Protocol, norm: str, step_curves: Mapping[int, StepCurve]
+) -> list[_Line]:
+    """Return the mean of a configuration, and its runs if there are several."""
     runs = configuration.runs
-    lines: list[tuple[str, Sequence[RunRecord]]] = [("mean", runs)]
+    members_by_line: dict[str, Sequence[RunRecord]] = {"mean": runs}
     if len(runs) > 1:
-        lines += [(run.fingerprint, [run]) for run in runs]
+        members_by_line |= {run.fingerprint: [run] for run in runs}
     entry = configuration.entry
     shared = {
         "group": protocol.heading,
@@ -125,8 +133,8 @@ def _lines(configuration: Configuration, protocol: Protocol, norm: str, steps: M
         "budget": entry.budget,
         "sigma": configuration.sigma,
     }
-    found = []
-    for name, members in lines:
+    lines = []
+    for name, members in members_by_line.items():
         seeds = " ".join(str(seed) for run in members if (seed := seed_of(run)) is not None)
-        found.append(_Line(shared | {"line": name, "seeds": seeds}, *step_curve(members, steps)))
-    return found
+        lines.append(_Line(shared | {"line": name, "seeds": seeds}, *mean_points(members, step_curves)))
+    return lines

@@ -1,4 +1,4 @@
-"""The curves as a figure for print: SVG, PDF or PNG, of a size and with letters that suit a page."""
+"""Curves as figures for print: SVG, PDF or PNG, with the size and the letters of a paper."""
 
 import re
 from io import BytesIO, StringIO
@@ -14,14 +14,14 @@ FIGURE_SUFFIXES = (".svg", ".pdf", ".png")
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 INK, GREY, GRID = "#202124", "#5f6368", "#e8eaed"
 _PNG_DOTS_PER_INCH = 300
-# In points, of which an inch has 72: a panel and its legend fill the width of a page, two panels stand side by side.
+# Width and height in points (1/72 inch). One panel with its legend fills the width of a page, or two panels do.
 _PANEL = (330, 205)
 _PANEL_OF_SEVERAL = (230, 165)
 _PANEL_OF_A_PAGE = (470, 235)
 
 
 def print_figure(frame: pd.DataFrame) -> alt.ConcatChart:
-    """A frame made by `curve_frame` as a panel for each protocol, all with the same axes and one legend.
+    """Return a figure of a frame that `curve_frame` made: a panel for each protocol, with common axes and one legend.
 
     Raises ValueError when the frame is empty.
     """
@@ -38,7 +38,7 @@ def print_figure(frame: pd.DataFrame) -> alt.ConcatChart:
 
 
 def curve_svg(frame: pd.DataFrame) -> str:
-    """The curves of one protocol as an SVG element for a page, without a background and without a title.
+    """Return the curves of one protocol as an SVG element for a page, without background and title.
 
     Raises ValueError when the frame is empty.
     """
@@ -47,7 +47,7 @@ def curve_svg(frame: pd.DataFrame) -> str:
 
 
 def figure_bytes(chart: alt.TopLevelMixin, suffix: str) -> bytes:
-    """A chart as a file with one of the FIGURE_SUFFIXES, drawn without a browser and without the network."""
+    """Return a chart as a file with one of FIGURE_SUFFIXES. No browser and no network is needed."""
     if suffix == ".svg":
         text = StringIO()
         chart.save(text, format="svg")
@@ -61,7 +61,7 @@ def figure_bytes(chart: alt.TopLevelMixin, suffix: str) -> bytes:
 
 
 def _renumbered(svg: str) -> str:
-    """The same drawing with its clipping paths numbered from 1: the library counts on through a process."""
+    """Number the clipping paths of a drawing from 1. The library counts on through a process, so bytes would differ."""
     numbers = {name: f"clip{i}" for i, name in enumerate(dict.fromkeys(re.findall(r'id="(clip\d+)"', svg)), start=1)}
     return re.sub(r'(?<=[#"])clip\d+(?=[)"])', lambda found: numbers.get(found[0], found[0]), svg)
 

@@ -1,6 +1,7 @@
-"""The board as LaTeX tables in the style of the papers, for pdfLaTeX with booktabs and nothing else.
+"""The board as LaTeX tables in the style of the papers, for pdfLaTeX with the package booktabs.
 
-The file is a document of its own, and can be put into another by an input command just as it is.
+The file is a complete document, and another document can also include it by \\input without a change. `to_latex` of
+pandas is not used, because it has no cells of two lines and does not escape characters such as σ and [.
 """
 
 import re
@@ -11,7 +12,7 @@ from rsbench.report.numbers import percent_down, radius_text, sigma_text
 from rsbench.report.reported import REPORTED_TITLE, ReportedCell, ReportedRow, ReportedTable
 from rsbench.report.run_facts import seed_of
 
-# LaTeX tells by \@nodocument whether the document has begun, and so whether another one holds this file.
+# LaTeX redefines \@nodocument when a document has begun, which means that another document includes this file.
 _HEAD = r"""% Made by rsbench {version}. Compile this file as it is, or \input it into a paper that loads booktabs.
 \expandafter\ifx\csname @nodocument\endcsname\relax
   \let\rsbenchend\relax
@@ -36,21 +37,22 @@ _SPACES = (("R^d", r"$\mathbf{R}^d$"), ("[0,1]^d", "$[0,1]^d$"), ("{k/q}^d", r"$
 
 
 def latex_board(board: Leaderboard, reported: Sequence[ReportedTable], *, version: str) -> str:
-    """A table for each protocol of the board, then one for each data set of the figures of papers."""
+    """Return a table for each protocol of the board, then one for each dataset with figures of papers."""
     tables = [_measured(board, group, version) for group in board.groups]
     tables += [_reported(table) for table in reported]
     return "\n".join([_HEAD.format(version=escaped(version)), *tables, r"\rsbenchend", ""])
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX prints as it is; signs that it has no letter for are told by their number."""
+    """Escape text for LaTeX. Characters that its fonts lack are replaced by their code point, such as [U+4E2D]."""
     spaces = dict(_SPACES)
     parts = re.split("(" + "|".join(re.escape(space) for space in spaces) + ")", text)
     return "".join(spaces.get(part) or "".join(map(_escaped, part)) for part in parts)
 
 
-def _escaped(sign: str) -> str:
-    return _ESCAPES.get(sign) or (sign if " " <= sign <= "~" else f"{{[}}U+{ord(sign):04X}{{]}}")
+def _escaped(character: str) -> str:
+    is_ascii = " " <= character <= "~"
+    return _ESCAPES.get(character) or (character if is_ascii else f"{{[}}U+{ord(character):04X}{{]}}")
 
 
 def _measured(board: Leaderboard, group: Group, version: str) -> str:
@@ -67,9 +69,9 @@ def _measured(board: Leaderboard, group: Group, version: str) -> str:
 
 
 def _column(cells: Sequence[Cell], text: Callable[[float], str]) -> list[tuple[str, str]]:
-    """What stands of each cell in the upper and in the lower line of its row."""
+    """Return the two lines of each cell: the number, and the network that it comes from."""
     best = max(cell.value for cell in cells)
-    return [(_number(cell, text, is_best=cell.value == best > 0), _model(cell)) for cell in cells]
+    return [(_number(cell, text, is_best=cell.value == best > 0), _network(cell)) for cell in cells]
 
 
 def _number(cell: Cell, text: Callable[[float], str], *, is_best: bool) -> str:
@@ -80,22 +82,23 @@ def _number(cell: Cell, text: Callable[[float], str], *, is_best: bool) -> str:
     return rf"{number}\,{{\scriptsize$\pm$\,{100.0 * cell.spread:.1f}}}"
 
 
-def _model(cell: Cell) -> str:
-    """The clean accuracy and σ of the model that a number is of."""
+def _network(cell: Cell) -> str:
+    """Return clean accuracy and σ of the network that a number comes from."""
     mark = "$^*$" if cell.sigma_selected else ""
-    shown = cell.configuration
-    return rf"{{\scriptsize({percent_down(shown.clean_accuracy)} @ {sigma_text(shown.sigma)}{mark})}}"
+    configuration = cell.configuration
+    clean = percent_down(configuration.clean_accuracy)
+    return rf"{{\scriptsize({clean} @ {sigma_text(configuration.sigma)}{mark})}}"
 
 
 def _below(row: Row, board: Leaderboard) -> str:
-    """What stands below a method: seeds, or the run, and what tells the row apart from others of its method."""
+    """Return the line below a method: seeds or the run, and what distinguishes the row from others of the method."""
     run = row.clean.configuration.runs[0]
     seed = seed_of(run)
     if board.select_best:
-        told = [] if seed is None else [row.seeds_label]
+        parts = [] if seed is None else [row.seeds_label]
     else:
-        told = [*([] if seed is None else [f"seed {seed}"]), f"run {run.fingerprint[:12]}"]
-    text = ", ".join([*told, *([row.entry.variant] if row.entry.variant else [])])
+        parts = [*([] if seed is None else [f"seed {seed}"]), f"run {run.fingerprint[:12]}"]
+    text = ", ".join([*parts, *([row.entry.variant] if row.entry.variant else [])])
     return rf"{{\scriptsize {escaped(text)}}}"
 
 
@@ -107,7 +110,7 @@ def _caption(board: Leaderboard, group: Group, version: str) -> str:
     sentences = [
         rf"Certified accuracy in percent, rounded down, at {_norm(board.norm)} radius $r$ (pixel range $[0,1]$).",
         f"Data: {data}.",
-        "Below each number: clean accuracy (an abstention counts as wrong) @ $\\sigma$ of its model.",
+        "Below each number: clean accuracy (an abstention counts as wrong) @ $\\sigma$ of its network.",
     ]
     if protocol.warning:
         sentences.append(f"{escaped(protocol.warning.capitalize())}.")
@@ -128,19 +131,17 @@ def _caption(board: Leaderboard, group: Group, version: str) -> str:
 
 
 def _remarks(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    told = [(row.entry.title, row.entry.caveats) for row in rows if row.entry.caveats]
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys((row.entry.title, row.entry.caveats) for row in rows if row.entry.caveats))
 
 
 def _by_method(facts: Iterable[tuple[str, Row]]) -> str:
-    """A fact once where all rows share it, else each with the methods that it is of."""
+    """Return a fact alone if all rows share it, otherwise each fact with its methods."""
     methods: dict[str, list[str]] = {}
     for fact, row in facts:
         methods.setdefault(fact, []).append(row.entry.title)
     if len(methods) == 1:
         return escaped(next(iter(methods)))
-    told = (f"{fact} ({', '.join(dict.fromkeys(titles))})" for fact, titles in methods.items())
-    return escaped("; ".join(told))
+    return escaped("; ".join(f"{fact} ({', '.join(dict.fromkeys(titles))})" for fact, titles in methods.items()))
 
 
 def _reported(table: ReportedTable) -> str:
@@ -158,7 +159,7 @@ def _reported(table: ReportedTable) -> str:
             upper.append("--" if row.average_radius is None else str(row.average_radius))
         lines.append(_line(upper))
         if any(cell and cell.clean is not None for cell in row.cells):
-            lower = ["", *([""] if table.with_zero else []), *(_paper_model(cell) for cell in row.cells)]
+            lower = ["", *([""] if table.with_zero else []), *(_paper_network(cell) for cell in row.cells)]
             lines.append(_line([*lower, *([""] if table.with_average else [])]))
     return _table(_reported_caption(table), headings, lines)
 
@@ -171,7 +172,7 @@ def _reported_caption(table: ReportedTable) -> str:
     if table.with_zero:
         sentences.append("At $r = 0$ an abstention counts as wrong.")
     if table.with_clean:
-        sentences.append(r"Below a number: clean accuracy, where nothing abstains, @ $\sigma$ of its model.")
+        sentences.append(r"Below a number: clean accuracy, where nothing abstains, @ $\sigma$ of its network.")
     sentences += [f"$^*$ {escaped(selection)}: exploratory." for selection in table.selections]
     sentences += [rf"$^\ddagger$ Doubtful: {escaped(doubt)}." for doubt in table.doubts]
     return "\n    ".join(sentences)
@@ -186,7 +187,7 @@ def _paper_number(cell: ReportedCell | None) -> str:
     return "--" if cell is None else percent_down(cell.value)
 
 
-def _paper_model(cell: ReportedCell | None) -> str:
+def _paper_network(cell: ReportedCell | None) -> str:
     if cell is None or cell.clean is None or cell.sigma is None:
         return ""
     return rf"{{\scriptsize({percent_down(cell.clean)} @ {sigma_text(cell.sigma)})}}"

@@ -1,4 +1,4 @@
-"""The leaderboard: certified accuracy at chosen radii, ranked within one protocol and never across two."""
+"""The leaderboard: certified accuracy at chosen radii, ranked within each protocol."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -19,25 +19,34 @@ SELECTED_ON_TEST = "σ selected on the test images: exploratory"
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One number of the board: a mean over seeds, its spread (None with one seed), and whose it is.
-
-    `sigma_selected` says that σ was the best of several at this very number, as the test images have it.
-    """
+    """One number of the board."""
 
     value: float
+    """Mean over seeds."""
+
     spread: float | None
+    """Sample standard deviation over seeds, None where there is only one."""
+
     configuration: Configuration
+    """The runs that the number comes from."""
+
     sigma_selected: bool
+    """Whether σ was selected among several because it gives the best value on the test images."""
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One line: `cells` stand at the board's radii. Each cell, and `clean` and `average_radius`, has its own σ."""
+    """One row of the board. Each of its cells may come from another σ."""
 
     entry: BoardEntry
     cells: tuple[Cell, ...]
+    """Certified accuracies at the board's radii."""
+
     clean: Cell
+    """Clean accuracy, where an abstention counts as wrong."""
+
     average_radius: Cell
+    """Average certified radius."""
 
     @property
     def all_cells(self) -> tuple[Cell, ...]:
@@ -46,9 +55,9 @@ class Row:
 
     @property
     def seeds_label(self) -> str:
-        """How many seeds stand behind the numbers: "3 seeds", or "2 to 3 seeds" where it differs between them.
+        """Over how many seeds the numbers are averaged: "3 seeds", or "2 to 3 seeds" if that differs between them.
 
-        Empty where no seed is known.
+        Empty if no seed is known.
         """
         counts = sorted({len(cell.configuration.seeds) for cell in self.all_cells})
         if counts == [0]:
@@ -57,7 +66,7 @@ class Row:
 
     @property
     def reproduced_label(self) -> str:
-        """How many of the runs behind the numbers another run reproduced; empty where none."""
+        """How many runs of the row were reproduced by another run; empty if none was."""
         runs = {run.fingerprint: run for cell in self.all_cells for run in cell.configuration.runs}
         reproduced = sum(run.tier == "reproduced" for run in runs.values())
         if len(runs) == reproduced == 1:
@@ -75,21 +84,25 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Leaderboard:
-    """A board at `radii`, as typed, in units of the pixel range [0, 1].
-
-    `incomplete` runs are not on it, nor are those that `excluded` names, a line for each reason.
-    """
+    """The rows of all protocols."""
 
     norm: str
     radii: tuple[str, ...]
+    """As typed, in units of the pixel range [0, 1]."""
+
     groups: tuple[Group, ...]
     select_best: bool
+    """Whether each number has the σ that gives the best value; otherwise every run has its own row."""
+
     incomplete: int
+    """How many runs were begun and not sealed. They are not on the board."""
+
     excluded: tuple[str, ...] = ()
+    """Which runs are excluded from ranking and why, a line for each reason."""
 
     @property
     def any_selected(self) -> bool:
-        """Whether any σ on the board was chosen by its result."""
+        """Whether any σ on the board was selected by its result."""
         return any(cell.sigma_selected for group in self.groups for row in group.rows for cell in row.all_cells)
 
 
@@ -102,14 +115,13 @@ def leaderboard(
     incomplete: int,
     select_best: bool = True,
 ) -> Leaderboard:
-    """The board of sealed runs whose certificate holds in `norm`, at `radii` (as typed).
+    """Rank sealed runs whose certificate holds in a norm. Runs are averaged over seeds only, see `configurations`.
 
-    counts: how many images the curves of the runs certify at these radii.
-
-    With `select_best`, a method has one row for each budget, and each number is that of the σ which is best at it:
-    that choice looks at the test images, and every such cell says so. Without, every run has its own row.
-    Runs are averaged over their seeds and nothing else (see `configurations`). `incomplete`: how many runs were begun
-    and not sealed. Raises UsageError for an unknown norm or a radius that is none.
+    counts: how many images the curves of the runs certify at the radii. radii: as typed. incomplete: how many runs were
+    begun and not sealed.
+    select_best: show for each number the σ that gives the best value. That selection uses the test images, and every
+    cell that it concerns is marked. Otherwise every run has its own row.
+    Raises UsageError when the norm is unknown or a radius is not a radius, KeyError when `counts` lacks a curve.
     """
     if norm not in NORMS:
         raise UsageError(f"unknown norm {norm!r}: choose from {', '.join(NORMS)}")
@@ -124,10 +136,10 @@ def leaderboard(
 
 
 def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
-    """One line a row and radius, in full precision.
+    """Return a line for each row and radius, in full precision.
 
     `clean_accuracy`, `abstention_rate` and `average_certified_radius` are those of the line's own σ. `seeds` and `runs`
-    are lists between spaces; the budget is missing where every noisy copy is visited.
+    are separated by spaces. The budget is missing if every split is evaluated.
     """
     lines = [
         _line(board, group, row, radius, cell)
@@ -139,7 +151,7 @@ def leaderboard_frame(board: Leaderboard) -> pd.DataFrame:
 
 
 def leaderboard_json(board: Leaderboard) -> dict[str, Any]:
-    """The board as plain JSON values, schema 1, in full precision; shares are between 0 and 1."""
+    """Return the board as plain JSON values, schema 1, in full precision. Shares are between 0 and 1."""
     return {
         "schema": 1,
         "norm": board.norm,
@@ -187,23 +199,23 @@ def _rows(
 
 
 def _row(choices: list[Configuration], counts: CertifiedCounts, radii: tuple[str, ...]) -> Row:
-    # On a tie the first, and so the smallest, σ is taken.
+    # `max` returns the first of equal values, and so the smallest σ.
     choices.sort(key=lambda c: c.sigma)
     selected = len(choices) > 1
 
-    def best(measured: Callable[[Configuration], float]) -> Configuration:
-        return max(choices, key=measured)
+    def best(value: Callable[[Configuration], float]) -> Configuration:
+        return max(choices, key=value)
 
-    def at(radius: str) -> Cell:
-        shown = best(lambda c: c.certified_accuracy(radius, counts))
-        accuracy, spread = shown.certified_accuracy(radius, counts), shown.certified_spread(radius, counts)
-        return Cell(accuracy, spread, shown, selected)
+    def cell_at(radius: str) -> Cell:
+        best_at = best(lambda c: c.certified_accuracy(radius, counts))
+        accuracy, spread = best_at.certified_accuracy(radius, counts), best_at.certified_spread(radius, counts)
+        return Cell(accuracy, spread, best_at, selected)
 
     clean = best(lambda c: c.clean_accuracy)
     widest = best(lambda c: c.average_certified_radius)
     return Row(
         entry=choices[0].entry,
-        cells=tuple(map(at, radii)),
+        cells=tuple(map(cell_at, radii)),
         clean=Cell(clean.clean_accuracy, clean.clean_spread, clean, selected),
         average_radius=Cell(widest.average_certified_radius, widest.average_radius_spread, widest, selected),
     )
@@ -215,7 +227,7 @@ def _best_first(row: Row) -> tuple[object, ...]:
 
 
 def _line(board: Leaderboard, group: Group, row: Row, radius: str, cell: Cell) -> dict[str, object]:
-    protocol, entry, shown = group.protocol, row.entry, cell.configuration
+    protocol, entry, configuration = group.protocol, row.entry, cell.configuration
     return {
         "group": protocol.heading,
         "dataset": protocol.dataset,
@@ -234,13 +246,13 @@ def _line(board: Leaderboard, group: Group, row: Row, radius: str, cell: Cell) -
         "radius": radius,
         "certified_accuracy": cell.value,
         "spread": cell.spread,
-        "sigma": shown.sigma,
+        "sigma": configuration.sigma,
         "sigma_selected": cell.sigma_selected,
-        "seeds": " ".join(map(str, shown.seeds)),
-        "runs": " ".join(run.fingerprint for run in shown.runs),
-        "clean_accuracy": shown.clean_accuracy,
-        "abstention_rate": shown.abstention_rate,
-        "average_certified_radius": shown.average_certified_radius,
+        "seeds": " ".join(map(str, configuration.seeds)),
+        "runs": " ".join(run.fingerprint for run in configuration.runs),
+        "clean_accuracy": configuration.clean_accuracy,
+        "abstention_rate": configuration.abstention_rate,
+        "average_certified_radius": configuration.average_certified_radius,
     }
 
 
@@ -273,13 +285,13 @@ def _row_json(board: Leaderboard, row: Row) -> dict[str, Any]:
 
 
 def _cell_json(cell: Cell) -> dict[str, Any]:
-    shown = cell.configuration
+    configuration = cell.configuration
     return {
         "value": json_number(cell.value),
         "spread": cell.spread,
-        "sigma": shown.sigma,
+        "sigma": configuration.sigma,
         "sigma_selected": cell.sigma_selected,
-        "seeds": list(shown.seeds),
-        "runs": [run.fingerprint for run in shown.runs],
-        "abstention_rate": shown.abstention_rate,
+        "seeds": list(configuration.seeds),
+        "runs": [run.fingerprint for run in configuration.runs],
+        "abstention_rate": configuration.abstention_rate,
     }

@@ -20,7 +20,7 @@ from rsbench.report.numbers import budget_text, percent_down, plain_markdown, si
 
 REPORTED_TITLE = "Reported in papers"
 AT_ZERO_LABEL = "r = 0 (abstention = wrong)"
-CLEAN_LABEL = "clean accuracy @ σ of its model, where nothing abstains"
+CLEAN_LABEL = "clean accuracy @ σ of its network, where nothing abstains"
 
 _WHOLE_NUMBERS = ("n_select", "n_estimate", "seed")
 _DECIMALS = ("value", "radius", "sigma", "failure_probability")

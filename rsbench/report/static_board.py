@@ -1,4 +1,4 @@
-"""The board as one HTML file that needs nothing else: tables, curves, what they rest on, and how to make them again."""
+"""The board as one self-contained HTML file: tables, curves, provenance, and the commands that repeat the runs."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from rsbench.methods import place_of, title_of
 from rsbench.records import Provenance, RunRecord, StepCurve
-from rsbench.report.charts import FAMILY_COLOURS, OTHER_COLOUR, method_colour
+from rsbench.report.colours import colours_on_dark, method_colour
 from rsbench.report.commands import command_of, curve_command
 from rsbench.report.curves import curve_frame
 from rsbench.report.figures import GREY, GRID, INK, curve_svg
@@ -31,33 +31,29 @@ from rsbench.report.reported import (
 from rsbench.report.run_facts import TIER_TEXT, curve_text, may_hold_in, seed_of
 from rsbench.report.tables import theorem_facts
 
-# What the page draws instead on a dark background, with the same contrast.
-_ON_DARK = {
-    INK: "#e6e8eb", GREY: "#9aa0a6", GRID: "#33373c", "#3c4043": "#c4c8cc", OTHER_COLOUR: "#b0b4b8",
-    FAMILY_COLOURS["gaussian"]: "#56b4e9", FAMILY_COLOURS["uniform"]: "#f0b429",
-    FAMILY_COLOURS["splitting"]: "#2fc495", FAMILY_COLOURS["deterministic-splitting"]: "#e879b0",
-}  # fmt: skip
+# What a dark page draws instead of the greys of a chart.
+_GREYS_ON_DARK = {INK: "#e6e8eb", GREY: "#9aa0a6", GRID: "#33373c", "#3c4043": "#c4c8cc"}
 
 
 def static_board(
     board: Leaderboard,
     runs: Sequence[RunRecord],
-    steps: Mapping[int, StepCurve],
+    step_curves: Mapping[int, StepCurve],
     provenances: Mapping[str, Sequence[Provenance]],
     reported: Sequence[ReportedTable],
     *,
     version: str,
 ) -> str:
-    """The page of a board, with the curves of all `runs` that it was made of and the command of each.
+    """Return the page of a board, with the curves and the commands of the runs that it was made of.
 
-    steps: whole curves, by the curve's id. provenances: by a run's fingerprint. The same store gives the same bytes:
-    nothing on the page depends on when it is made.
+    step_curves: whole curves, by the curve's id. provenances: by a run's fingerprint. reported: figures of papers.
+    Nothing on the page depends on the time, so that the same store gives the same bytes.
     """
-    frame = curve_frame(runs, board.norm, steps)
-    known: dict[str, list[RunRecord]] = {}
+    frame = curve_frame(runs, board.norm, step_curves)
+    curves_by_run: dict[str, list[RunRecord]] = {}
     for run in sorted(runs, key=_run_order):
         if may_hold_in(run, board.norm):
-            known.setdefault(run.fingerprint, []).append(run)
+            curves_by_run.setdefault(run.fingerprint, []).append(run)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
@@ -65,7 +61,7 @@ def static_board(
     return template.render(
         version=version,
         board=board,
-        on_dark=_ON_DARK,
+        on_dark=_GREYS_ON_DARK | colours_on_dark(),
         groups=[
             _group(board, group, number, curve_svg(frame[frame["group"] == group.protocol.heading]))
             for number, group in enumerate(board.groups)
@@ -73,12 +69,12 @@ def static_board(
         reported=_reported_after(board, reported),
         reported_title=REPORTED_TITLE,
         facts=theorem_facts(board),
-        runs=[_run(curves, provenances.get(name, ())) for name, curves in known.items()],
+        runs=[_run(curves, provenances.get(name, ())) for name, curves in curves_by_run.items()],
         legend=_legend(board),
         incomplete=f"{count_text(board.incomplete, 'run')} begun and not finished: not shown."
         if board.incomplete
         else "",
-        data=htmlsafe_json_dumps(_data(board, known, reported, version), dumps=_compact),
+        data=htmlsafe_json_dumps(_data(board, curves_by_run, reported, version), dumps=_compact),
     )
 
 
@@ -102,7 +98,7 @@ def _data(
                 "seal": run.seal,
                 "spec": run.spec.model_dump(mode="json"),
                 "notes": list(run.notes),
-                "annotations": [asdict(said) for said in run.annotations],
+                "annotations": [asdict(annotation) for annotation in run.annotations],
                 "commands": _commands(curves),
                 "needs": list(command_of(run).needs),
             }
@@ -117,8 +113,8 @@ def _group(board: Leaderboard, group: Group, number: int, svg: str) -> dict[str,
     columns = [_cells([row.clean for row in group.rows], percent_down)]
     columns += [_cells([row.cells[i] for row in group.rows], percent_down) for i in range(len(radii))]
     columns.append(_cells([row.average_radius for row in group.rows], radius_text))
-    # Several drawings stand in one page, so each needs names of its own for its clipping paths.
-    own = svg.replace('id="clip', f'id="g{number}-clip').replace("url(#clip", f"url(#g{number}-clip")
+    # The clipping paths of each drawing need names that no other drawing on the page has.
+    renamed = svg.replace('id="clip', f'id="g{number}-clip').replace("url(#clip", f"url(#g{number}-clip")
     return {
         "protocol": group.protocol,
         "warning": group.protocol.warning,
@@ -132,7 +128,7 @@ def _group(board: Leaderboard, group: Group, number: int, svg: str) -> dict[str,
             }
             for i, row in enumerate(group.rows)
         ],
-        "svg": Markup(own),  # noqa: S704 - drawn by us; the names in it are escaped by who draws
+        "svg": Markup(renamed),  # noqa: S704 - drawn here; the library that draws it escapes the names in it
     }
 
 
@@ -160,17 +156,17 @@ def _seeds(row: Row, board: Leaderboard) -> str:
 
 def _legend(board: Leaderboard) -> list[str]:
     legend = [
-        "Percent of all images, rounded down; the best of a column is bold.",
-        "Clean: correct without a perturbation; an abstention counts as wrong.",
+        "Percent of all images, rounded down; the best value of a column is bold.",
+        "Clean: classified correctly without a perturbation; an abstention counts as wrong.",
         "ACR: average certified radius, 0 where the class is wrong.",
     ]
     if board.select_best:
-        legend.append("±: standard deviation over seeds. Each number stands with its σ, which leads to its runs.")
+        legend.append("±: standard deviation over seeds. The σ below a number is a link to its runs.")
     return [*legend, f"* {SELECTED_ON_TEST}."] if board.any_selected else legend
 
 
 def _reported_after(board: Leaderboard, reported: Sequence[ReportedTable]) -> dict[int, dict[str, Any]]:
-    """The tables of the papers by the number of the group that they stand below: the last of their data set."""
+    """Return the tables of papers by the number of the group below which they stand: the last one of their dataset."""
     last = {group.protocol.dataset: number for number, group in enumerate(board.groups)}
     return {last[table.dataset]: _reported(table) for table in reported if table.dataset in last}
 
@@ -212,7 +208,7 @@ def _paper_cell(row: ReportedRow, cell: ReportedCell | None) -> dict[str, str]:
 
 
 def _run(curves: Sequence[RunRecord], provenances: Sequence[Provenance]) -> dict[str, Any]:
-    """A run, given once for each of its curves."""
+    """Return the facts of a run, which is given once for each of its curves."""
     run = curves[0]
     seed = seed_of(run)
     hashes = {"run": run.fingerprint, "seal": run.seal, "checkpoint": run.checkpoint_sha256}
@@ -222,16 +218,16 @@ def _run(curves: Sequence[RunRecord], provenances: Sequence[Provenance]) -> dict
         "title": f"{title_of(run.method)}, σ {sigma_text(run.sigma)}" + ("" if seed is None else f", seed {seed}"),
         "on": f"{run.dataset.name}, {protocol_of(run).images_label}",
         "hashes": {name: value for name, value in hashes.items() if value is not None},
-        # Words are kept whole where the line is broken.
+        # A line is broken only between words.
         "commands": [line.split(" ") for line in _commands(curves)],
-        "told": [
+        "facts": [
             *(("needs", need) for need in command_of(run).needs),
-            *(("curve", curve_text(one.curve)) for one in curves if one.curve),
-            *(("made", made) for made in map(_made, provenances)),
+            *(("curve", curve_text(each.curve)) for each in curves if each.curve),
+            *(("computed", text) for text in map(_provenance_text, provenances)),
             *([("sealed", run.sealed_at)] if run.sealed_at else []),
             *([("numbers", TIER_TEXT[run.tier])] if TIER_TEXT[run.tier] else []),
             *(("note", note) for note in run.notes),
-            *(("said", annotation_text(said)) for said in run.annotations),
+            *(("annotation", annotation_text(annotation)) for annotation in run.annotations),
         ],
     }
 
@@ -240,9 +236,10 @@ def _commands(curves: Sequence[RunRecord]) -> list[str]:
     return [command_of(curves[0]).line, *(line for line in map(curve_command, curves) if line)]
 
 
-def _made(made: Provenance) -> str:
-    git = "no git checkout" if made.git_revision is None else f"git {made.git_revision[:12]}"
-    return f"rsbench {made.rsbench_version}, {git}{', changed' if made.git_dirty else ''}, on {made.device}"
+def _provenance_text(provenance: Provenance) -> str:
+    git = "no git checkout" if provenance.git_revision is None else f"git {provenance.git_revision[:12]}"
+    changes = ", changed" if provenance.git_dirty else ""
+    return f"rsbench {provenance.rsbench_version}, {git}{changes}, on {provenance.device}"
 
 
 def _run_order(run: RunRecord) -> tuple[object, ...]:

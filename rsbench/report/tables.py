@@ -1,4 +1,4 @@
-"""Boards and curves as frames of text, for a page: Markdown in the cells, numbers rounded down."""
+"""Boards and curves as frames of text for a page, with Markdown in the cells and numbers rounded down."""
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,9 @@ from rsbench.report.run_facts import seed_of
 
 
 def board_table(board: Leaderboard, group: Group) -> pd.DataFrame:
-    """A group's rows, best first: method, what was drawn, seeds, and a column for each number in bold where best.
+    """Return the rows of a group, best first: method, votes, seeds, and a column for each number. The best is bold.
 
-    Certified accuracies are in percent; each stands with its spread and σ, which has an asterisk where it was selected.
+    Certified accuracies are in percent, with their spread and σ. A σ that was selected has an asterisk.
     """
     columns: dict[str, list[str]] = {
         "Method": [_method(row) for row in group.rows],
@@ -32,14 +32,14 @@ def board_table(board: Leaderboard, group: Group) -> pd.DataFrame:
         columns["Run"] = [row.clean.configuration.runs[0].fingerprint[:12] for row in group.rows]
     columns["Clean"] = _numbers([row.clean for row in group.rows], board, radius=False)
     for i, radius in enumerate(board.radii):
-        # No-break spaces: long notes leave little room to the numbers.
+        # With no-break spaces, headings stay in one line where long notes leave little room.
         columns[f"r\u00a0=\u00a0{radius}"] = _numbers([row.cells[i] for row in group.rows], board, radius=False)
     columns["ACR"] = _numbers([row.average_radius for row in group.rows], board, radius=True)
     return pd.DataFrame(columns)
 
 
 def theorem_facts(board: Leaderboard) -> list[dict[str, str]]:
-    """What makes the numbers of each method true: certificate, theorem, ball, threat model, votes. Each once."""
+    """Return certificate, theorem, ball, threat model and votes of each method, without duplicates."""
     facts: dict[tuple[tuple[str, str], ...], None] = {}
     for row in (row for group in board.groups for row in group.rows):
         theorem = row.entry.theorem
@@ -57,7 +57,7 @@ def theorem_facts(board: Leaderboard) -> list[dict[str, str]]:
 
 
 def theorem_table(board: Leaderboard) -> pd.DataFrame:
-    """The facts of `theorem_facts`, for a page: Markdown in the cells."""
+    """Return `theorem_facts` for a page, with Markdown in the cells."""
     free = ("Method", "Holds on", "Needs")
     lines = theorem_facts(board)
     return pd.DataFrame(
@@ -66,7 +66,7 @@ def theorem_table(board: Leaderboard) -> pd.DataFrame:
 
 
 def curve_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The means of a curve frame as numbers to read: radii to three decimals and percent to one, rounded down."""
+    """Return the means of a curve frame. Radii have three decimals, percentages one, and all are rounded down."""
     means = frame[frame["line"] == "mean"]
     table = pd.DataFrame(
         {

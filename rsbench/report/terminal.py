@@ -16,27 +16,30 @@ from rsbench.report.numbers import count_text, percent_down, radius_text, seed_t
 from rsbench.report.run_facts import seed_of
 
 _MEASURING = Console(width=10_000)
-# Columns before the numbers: the method, and on a board of single runs its σ, seed and fingerprint.
+# Columns before the numbers, by `select_best`: the method, and on a board of single runs also σ, seed and fingerprint.
 _LEADING = {True: 1, False: 4}
 
 
 @dataclass(frozen=True, eq=False)
 class _Column:
-    """A column of numbers: its cells in the order of the rows."""
+    """A column of numbers."""
 
     heading: str
     cells: tuple[Cell, ...]
+    """In the order of the rows."""
+
     text: Callable[[float], str]
+    """How a value is shown."""
 
 
 def leaderboard_table(board: Leaderboard, width: int = 80) -> RenderableType:
-    """The board for a terminal of `width` columns: a table for each protocol, then what makes its numbers true.
+    """Return the board for a terminal of `width` columns: a table for each protocol, then theorems and threat models.
 
-    Certified accuracies are in percent, rounded down. The best of each column is bold. Columns that do not fit stand
-    in a further table below.
+    Certified accuracies are in percent, rounded down. The best value of each column is bold. Columns that do not fit
+    are in a further table below.
     """
     if not board.groups:
-        empty = f"no sealed run for {board.norm}: run rsbench sweep, or rsbench certify on a checkpoint of your own"
+        empty = f"no sealed run for {board.norm}: run rsbench sweep, or rsbench certify with your own checkpoint"
         return Stack(Text(empty), *map(Text, board.excluded), *_incomplete(board))
     about = f"Certified accuracy in % at {board.norm} radius r (pixel range [0, 1])"
     parts: list[RenderableType] = [Text(about, style="dim"), Text()]
@@ -87,13 +90,13 @@ def _table(board: Leaderboard, group: Group, columns: Sequence[_Column]) -> Tabl
 def _method(row: Row, group: Group, board: Leaderboard) -> Text:
     entry = row.entry
     budgets = {other.entry.budget for other in group.rows if other.entry.method == entry.method}
-    drawn = "exact" if entry.n_estimate is None else f"n {entry.n_estimate:,}"
+    votes = "exact" if entry.n_estimate is None else f"n {entry.n_estimate:,}"
     below = []
     if len(budgets) > 1 and entry.n_estimate is not None:
         below = entry.budget.rsplit(" · α ", 1)
         below[-1] = f"α {below[-1]}"
     elif board.select_best:
-        below = [drawn]
+        below = [votes]
     if board.select_best:
         below[-1] += f" · {row.seeds_label}" if row.seeds_label else ""
     below += [line for line in (entry.remark, entry.variant, row.reproduced_label) if line]

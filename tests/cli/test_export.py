@@ -42,11 +42,11 @@ def fingerprints(location: str, method: str) -> list[str]:
 
 
 def exported(arguments: str, capfd: pytest.CaptureFixture[str]) -> str:
-    """What a command that succeeds says on stderr; stdout is for data, and there is none."""
+    """Run a command that succeeds, and return what it prints on stderr. It prints no data on stdout."""
     assert run(f"export {arguments}".split()) == 0
-    told = capfd.readouterr()
-    assert told.out == ""
-    return told.err
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    return captured.err
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -152,7 +152,7 @@ def test_a_run_for_old_scripts(results: str, capfd: pytest.CaptureFixture[str]) 
         counts = counts_at(store, [record], 0.5)
     assert (frame["radius"].to_numpy() <= columns.radius_N).all()
     assert frame["predict"].tolist() == columns.predicted_N.tolist()
-    # What the scripts compute of it is what the board says, but for radii within a thousandth of the one asked for.
+    # The scripts compute what the board shows, except for images whose radius is within a thousandth of the chosen one.
     scripts = int((frame["correct"] & (frame["radius"] >= 0.5)).sum())
     near = int(np.sum(np.abs(columns.radius_N - 0.5) <= 0.001))
     certified = counts.count(record.curve.id, 0.5, "open")

@@ -33,7 +33,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with whatever a page can meet: runs of others, exploratory curves, withheld runs, figures of papers."""
+    """A store with whatever a page can meet: imported runs, exploratory curves, excluded runs, figures of papers."""
     file = tmp_path_factory.mktemp("everything") / "results.db"
     write_board(file)
     return file
@@ -72,13 +72,13 @@ def app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     watchdog = threading.Timer(_SECONDS_TO_START, server.kill)
     watchdog.start()
     assert server.stdout is not None
-    said = []
+    output = []
     for line in server.stdout:
-        said.append(line)
+        output.append(line)
         if "URL:" in line:
             break
     watchdog.cancel()
-    assert server.poll() is None, "".join(said)
+    assert server.poll() is None, "".join(output)
     yield f"http://127.0.0.1:{port}", link
     server.terminate()
     server.wait()

@@ -38,7 +38,7 @@ def cells(page: Page, number: int) -> Locator:
     return page.locator("[data-testid=stTable]").nth(number).locator("tbody tr")
 
 
-def test_exploratory_curves_are_ranked_apart_and_only_when_asked_for(open_page: Open, everything: Path) -> None:
+def test_exploratory_curves_are_ranked_apart_and_only_when_chosen(open_page: Open, everything: Path) -> None:
     page = open_page("/?dataset=digits", everything)
     expect(page.get_by_role("heading", name="digits")).to_have_count(1)
     expect(page.get_by_text("chosen after a result was seen")).to_have_count(0)
@@ -113,8 +113,8 @@ def test_where_only_exploratory_curves_match_the_page_says_so(open_page: Open, t
         store.import_runs([imported_radii(data_dependent=True)])
     page = open_page(path, file)
     expect(page.get_by_text("Exploratory curves do: choose all curves above.")).to_be_visible()
-    asked = open_page(f"{path}?curves=all", file)
-    expect(asked.get_by_text("Certificate, n, α or σ were chosen after a result was seen")).to_be_visible()
+    everything = open_page(f"{path}?curves=all", file)
+    expect(everything.get_by_text("Certificate, n, α or σ were chosen after a result was seen")).to_be_visible()
 
 
 @pytest.mark.parametrize("path", ["/", "/?all=true&curves=all", "/curves", "/curves?curves=all", "/recertify"])
@@ -129,6 +129,6 @@ def test_nothing_is_wider_than_the_window(open_page: Open, everything: Path, pat
     page = open_page(path, everything, width)
     drawn = "[data-testid=stTable] table, [data-testid=stVegaLiteChart] :is(canvas, svg)"
     page.locator(drawn).first.wait_for()
-    widest = "(found) => Math.max(...found.map((element) => element.getBoundingClientRect().right))"
+    widest = "(elements) => Math.max(...elements.map((element) => element.getBoundingClientRect().right))"
     assert page.locator(drawn).evaluate_all(widest) <= width
     assert page.locator("[data-testid=stMain]").evaluate("(main) => main.scrollWidth") <= width

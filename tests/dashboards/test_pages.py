@@ -108,7 +108,7 @@ def test_nothing_is_wider_than_the_window(open_page: Open, results: Path, path: 
     page = open_page(path, results, width)
     drawn = "[data-testid=stTable] table, [data-testid=stVegaLiteChart] :is(canvas, svg)"
     page.locator(drawn).first.wait_for()
-    widest = "(found) => Math.max(...found.map((element) => element.getBoundingClientRect().right))"
+    widest = "(elements) => Math.max(...elements.map((element) => element.getBoundingClientRect().right))"
     assert page.locator(drawn).evaluate_all(widest) <= width
     assert page.locator("[data-testid=stMain]").evaluate("(main) => main.scrollWidth") <= width
 

@@ -157,6 +157,6 @@ def test_nothing_is_wider_than_the_window(open_page: Open, everything: Path, wid
     drawn = "[data-testid=stTable] table, [data-testid=stVegaLiteChart] :is(canvas, svg), [data-testid=stCode]"
     page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg)").first.wait_for()
     page.locator("[data-testid=stTable] table").first.wait_for()
-    widest = "(found) => Math.max(...found.map((element) => element.getBoundingClientRect().right))"
+    widest = "(elements) => Math.max(...elements.map((element) => element.getBoundingClientRect().right))"
     assert page.locator(drawn).evaluate_all(widest) <= width
     assert page.locator("[data-testid=stMain]").evaluate("(main) => main.scrollWidth") <= width

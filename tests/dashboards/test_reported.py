@@ -28,7 +28,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [800, 1400])
-def test_papers_stand_once_below_their_data_set(open_page: Callable[..., Page], compared: Path, width: int) -> None:
+def test_papers_stand_once_below_their_dataset(open_page: Callable[..., Page], compared: Path, width: int) -> None:
     page = open_page("/?radii=0.5%2C+1", compared, width)
     papers = page.locator("[data-testid=stExpander]").filter(has_text="Reported in papers: cifar10")
     expect(papers).to_have_count(1)

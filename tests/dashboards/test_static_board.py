@@ -19,7 +19,7 @@ Open = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a store with results on three data sets and the figures of papers on one of them."""
+    """The page of a store with results on three datasets and the figures of papers on one of them."""
     folder = tmp_path_factory.mktemp("exported")
     database = folder / "results.db"
     write_results(database)
@@ -35,15 +35,15 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def open_file(browser: Browser, file: Path) -> Iterator[Open]:
     """Opens the page. It may ask for nothing but itself, and complain of nothing."""
-    asked: list[str] = []
-    said: list[str] = []
+    requested: list[str] = []
+    messages: list[str] = []
     opened: list[Page] = []
 
     def open_at(width: int = 1400, scheme: str = "light") -> Page:
         page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: requested.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(file.as_uri())
         opened.append(page)
         return page
@@ -51,20 +51,20 @@ def open_file(browser: Browser, file: Path) -> Iterator[Open]:
     yield open_at
     for page in opened:
         page.close()
-    assert set(asked) == {file.as_uri()}
-    assert said == []
+    assert set(requested) == {file.as_uri()}
+    assert messages == []
 
 
 @pytest.mark.parametrize("width", [800, 1400])
 def test_nothing_is_cut_off(open_file: Open, width: int) -> None:
     page = open_file(width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    right = "(found) => Math.max(...found.map((e) => e.getBoundingClientRect().right))"
+    right = "(elements) => Math.max(...elements.map((e) => e.getBoundingClientRect().right))"
     assert page.locator("table, figure svg, pre, dd").evaluate_all(right) <= width
     # Neither a table in its frame nor a word of a command in its box is wider than what holds it.
-    wider = "(found) => found.filter((e) => e.scrollWidth > e.clientWidth).length"
+    wider = "(elements) => elements.filter((e) => e.scrollWidth > e.clientWidth).length"
     assert page.locator(".wide, pre, dl").evaluate_all(wider) == 0
-    inside = """(found) => found.filter((text) => {
+    inside = """(elements) => elements.filter((text) => {
         const own = text.getBoundingClientRect(), around = text.closest('svg').getBoundingClientRect();
         return own.left < around.left - 1 || own.right > around.right + 1 || own.bottom > around.bottom + 1;
     }).length"""

@@ -1,4 +1,4 @@
-"""What is said of sealed runs: what is refused, and what the board makes of it."""
+"""Annotations of sealed runs: what is refused, and what the board shows."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,7 +41,7 @@ def copied(store: Store, run: RunRecord, *, rows: int = 60) -> RunRecord:
     return store.run(spec.fingerprint())
 
 
-def said(store: Store, run: RunRecord, kind: AnnotationKind, other: RunRecord | None = None) -> RunRecord:
+def annotated(store: Store, run: RunRecord, kind: AnnotationKind, other: RunRecord | None = None) -> RunRecord:
     annotate(store, run, kind, other, reason="wrong normalisation", author="ada")
     return store.run(run.fingerprint)
 
@@ -64,20 +64,20 @@ def ranked(store: Store) -> set[str]:
 def test_an_annotation_is_kept_on_every_database_and_leaves_the_run_as_it_is(database: str) -> None:
     with Store.create_or_open(database) as store:
         before, other = written(store), written(store, seed=1)
-        after = said(store, before, "superseded", other)
-        (found,) = after.annotations
-        assert (found.kind, found.other, found.reason, found.author) == (
+        after = annotated(store, before, "superseded", other)
+        (annotation,) = after.annotations
+        assert (annotation.kind, annotation.other, annotation.reason, annotation.author) == (
             "superseded", other.fingerprint, "wrong normalisation", "ada",
         )  # fmt: skip
-        assert found.created_at.startswith("20")
+        assert annotation.created_at.startswith("20")
         assert (after.seal, after.curve, after.sealed_at) == (before.seal, before.curve, before.sealed_at)
-        assert store.sealed_runs()[0].annotations == (found,)
+        assert store.sealed_runs()[0].annotations == (annotation,)
         assert list(store.check(on_checked=lambda fingerprint: None)) == []
 
 
 def test_an_invalid_run_is_not_ranked_and_the_board_says_why(store: Store) -> None:
     run, other = written(store), written(store, "dssn")
-    said(store, run, "invalid")
+    annotated(store, run, "invalid")
     assert ranked(store) == {other.fingerprint}
     (line,) = board(store).excluded
     assert line.startswith(
@@ -88,14 +88,14 @@ def test_an_invalid_run_is_not_ranked_and_the_board_says_why(store: Store) -> No
 
 def test_a_superseded_run_gives_its_place_to_the_other(store: Store) -> None:
     run, other = written(store), written(store, seed=1)
-    said(store, run, "superseded", other)
+    annotated(store, run, "superseded", other)
     assert ranked(store) == {other.fingerprint}
     assert f"superseded by {other.fingerprint[:12]}" in board(store).excluded[0]
 
 
 def test_curves_and_comparisons_leave_invalid_runs_out(store: Store) -> None:
     run, other = written(store), written(store, seed=1)
-    said(store, run, "invalid")
+    annotated(store, run, "invalid")
     runs = store.sealed_runs()
     frame = curve_frame(runs, "l1", store.step_curves([r.curve.id for r in runs if r.curve]))
     assert set(frame["seeds"]) == {"1"}
@@ -105,38 +105,38 @@ def test_curves_and_comparisons_leave_invalid_runs_out(store: Store) -> None:
 
 def test_equal_votes_reproduce_a_run(store: Store) -> None:
     run = written(store)
-    assert said(store, run, "reproduced", copied(store, run)).tier == "reproduced"
+    assert annotated(store, run, "reproduced", copied(store, run)).tier == "reproduced"
     assert board(store).excluded == ()
 
 
-def test_other_votes_do_not_reproduce_a_run_and_the_first_such_image_is_named(store: Store) -> None:
+def test_different_votes_do_not_reproduce_a_run_and_the_first_such_image_is_named(store: Store) -> None:
     run = written(store)
     nearly = copied(store, run, rows=40)
-    here, there = (store.image_columns(r.id, with_votes=True).votes or () for r in (run, nearly))
-    first = next(i for i in range(60) if here[i] != there[i])
-    with pytest.raises(UsageError, match=f"image {first} has other votes in run {nearly.fingerprint[:12]}"):
-        said(store, run, "reproduced", nearly)
+    votes, other_votes = (store.image_columns(r.id, with_votes=True).votes or () for r in (run, nearly))
+    first = next(i for i in range(60) if votes[i] != other_votes[i])
+    with pytest.raises(UsageError, match=f"image {first} has different votes in runs .* and {nearly.fingerprint[:12]}"):
+        annotated(store, run, "reproduced", nearly)
     assert store.run(run.fingerprint).annotations == ()
 
 
-def test_what_cannot_be_said_is_refused(store: Store) -> None:
+def test_annotations_that_cannot_be_true_are_refused(store: Store) -> None:
     run, unsealed, fewer = written(store), written(store, "cohen", sealed=False), written(store, count=50)
-    for other, complaint in (
+    for other, message in (
         (unsealed, "is not sealed"),
         (run, "is named twice"),
-        (fewer, "are on other data or images"),
+        (fewer, "are on different data or images"),
     ):
-        with pytest.raises(UsageError, match=complaint):
-            said(store, run, "superseded", other)
+        with pytest.raises(UsageError, match=message):
+            annotated(store, run, "superseded", other)
     with pytest.raises(UsageError, match="is not sealed"):
-        said(store, unsealed, "invalid")
+        annotated(store, unsealed, "invalid")
 
 
 def test_two_runs_cannot_supersede_each_other(store: Store) -> None:
     run, other = written(store), written(store, seed=1)
-    said(store, run, "superseded", other)
+    annotated(store, run, "superseded", other)
     with pytest.raises(UsageError, match="is itself not ranked"):
-        said(store, other, "superseded", store.run(run.fingerprint))
+        annotated(store, other, "superseded", store.run(run.fingerprint))
 
 
 def test_what_others_computed_stays_imported_when_it_is_found_again(store: Store) -> None:
@@ -156,9 +156,9 @@ def test_what_others_computed_stays_imported_when_it_is_found_again(store: Store
             n_estimate=1000,
             failure_probability=0.001,
         )
-        told = ImportedRun(spec, replace(DIGITS, fingerprint="e" * 64), rows, f"{content[0]}.npz")
-        (outcome,) = store.import_runs([told])
+        imported = ImportedRun(spec, replace(DIGITS, fingerprint="e" * 64), rows, f"{content[0]}.npz")
+        (outcome,) = store.import_runs([imported])
         runs.append(store.run(outcome.fingerprint))
-    found = said(store, runs[0], "reproduced", runs[1])
-    assert found.tier == "imported-votes"
-    assert [annotation.kind for annotation in found.annotations] == ["reproduced"]
+    run = annotated(store, runs[0], "reproduced", runs[1])
+    assert run.tier == "imported-votes"
+    assert [annotation.kind for annotation in run.annotations] == ["reproduced"]

@@ -123,7 +123,7 @@ def test_only_the_theorem_may_be_chosen_afterwards(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "options", "complaint"),
+    ("method", "options", "message"),
     [
         ("ssn", {"certificate": "cohen"}, "cohen does not hold for the splitting noise .* choose from lee, box-log"),
         ("ssn", {"certificate": "nope"}, "certificate 'nope' is not known here: choose from lee, .* with --plugin"),
@@ -135,9 +135,9 @@ def test_only_the_theorem_may_be_chosen_afterwards(store: Store) -> None:
     ],
 )
 def test_a_request_that_cannot_be_computed_is_one_line(
-    store: Store, method: str, options: dict[str, str | float], complaint: str
+    store: Store, method: str, options: dict[str, str | float], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=complaint) as error:
+    with pytest.raises(UsageError, match=message) as error:
         votes_of(store, method).request(**options)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
 

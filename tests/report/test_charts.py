@@ -7,16 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsbench.families import FAMILIES, Family
-from rsbench.methods import METHODS, Method
-from rsbench.report.charts import (
-    FAMILY_COLOURS,
-    OTHER_COLOUR,
-    curve_chart,
-    family_colour,
-    method_colour,
-    paired_chart,
-)
+from rsbench.methods import METHODS
+from rsbench.report.charts import curve_chart, paired_chart
+from rsbench.report.colours import colours_on_dark, method_colour
 from rsbench.report.curves import MOST_WITH_RUNS, curve_frame, uncrowded
 from rsbench.report.numbers import radius_text
 from tests.report.runs import STEPS, a_run
@@ -33,9 +26,19 @@ def test_an_open_ball_steps_after_and_a_closed_one_before() -> None:
 
 
 def test_a_method_keeps_its_colour_whatever_else_is_shown() -> None:
-    for methods in (("ssn",), ("cohen", "ssn", "dssn")):
+    for methods in (("ssn",), ("cohen", "ssn", "dssn"), ("ssn", "split++"), ("split++",)):
         scale = chart_of(*methods)["layer"][0]["encoding"]["color"]["scale"]
         assert scale["range"] == [method_colour(m) for m in methods]
+
+
+def test_methods_and_their_variants_have_different_colours() -> None:
+    colours = [method_colour(method, variant) for method in METHODS for variant in range(3)]
+    assert len(set(colours)) == len(colours)
+    assert [method_colour(method) for method in ("cohen", "uniform", "ssn", "dssn")] == [
+        "#0072B2", "#E69F00", "#009E73", "#CC3F7F",
+    ]  # fmt: skip
+    assert method_colour("their method") == "#555555"
+    assert set(colours_on_dark()) == {"#555555", *map(method_colour, METHODS)}
 
 
 def test_axes_name_their_units() -> None:
@@ -65,12 +68,12 @@ def test_an_empty_frame_is_refused() -> None:
         curve_chart(curve_frame([], "l1", STEPS))
 
 
-def test_curves_of_one_method_are_told_apart_by_shades_and_names() -> None:
+def test_curves_of_one_method_are_distinguished_by_shades_and_names() -> None:
     runs = [a_run([0.25, 0.5]), a_run([0.25], certificate="box"), a_run([0.5], n=10_000)]
     scale = curve_chart(curve_frame(runs, "l1", STEPS)).to_dict()["layer"][0]["encoding"]["color"]["scale"]
     budgets = [f"n0 100 · n {n} · α 0.001" for n in ("1,000", "10,000")]
     assert scale["domain"] == [f"SSN · {budgets[0]}", f"SSN · {budgets[1]}", "SSN (box)"]
-    assert scale["range"][0] == FAMILY_COLOURS["splitting"]
+    assert scale["range"][0] == method_colour("ssn")
     assert len(set(scale["range"])) == 3
 
 
@@ -98,7 +101,7 @@ def test_a_crowded_chart_draws_means_alone() -> None:
 
 def test_two_curves_of_a_run_share_an_axis_that_moves_by_tenths() -> None:
     def end(radius: float) -> float:
-        parts = [("own", 1.0), ("asked", radius)]
+        parts = [("declared", 1.0), ("computed", radius)]
         frame = pd.DataFrame(
             [
                 {"line": line, "curve": line, "ball": "open", "radius": r, "certified_accuracy": 1.0 - r / last}

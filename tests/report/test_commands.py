@@ -27,21 +27,21 @@ def parsed(line: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", ["cohen", "ssn", "dssn"])
-def test_a_certification_is_asked_for_as_it_was(method: str) -> None:
+def test_the_command_of_a_certification_has_its_options(method: str) -> None:
     run = a_run([0.5], images=445, method=method, seed=3, n=2500)
     spec = certification_of(run)
     command = command_of(run)
-    asked = parsed(command.line)
+    options = parsed(command.line)
     assert command.needs == ()
-    assert (asked["dataset"], asked["checkpoint"]) == (spec.dataset, spec.checkpoint_sha256)
-    assert (asked["batch_size"], asked["device"]) == (spec.batch_size, spec.device)
-    assert canonical(choose_images(asked["images"], DIGITS.images)) == spec.images
+    assert (options["dataset"], options["checkpoint"]) == (spec.dataset, spec.checkpoint_sha256)
+    assert (options["batch_size"], options["device"]) == (spec.batch_size, spec.device)
+    assert canonical(choose_images(options["images"], DIGITS.images)) == spec.images
     if spec.budget is None:
-        assert asked["n"] is asked["seed"] is None
+        assert options["n"] is options["seed"] is None
     else:
-        assert asked["seed"] == spec.seed
-        assert (asked["n0"], asked["n"]) == (spec.budget.n_select, spec.budget.n_estimate)
-        assert asked["alpha"] == spec.budget.failure_probability
+        assert options["seed"] == spec.seed
+        assert (options["n0"], options["n"]) == (spec.budget.n_select, spec.budget.n_estimate)
+        assert options["alpha"] == spec.budget.failure_probability
 
 
 @pytest.mark.parametrize(
@@ -53,19 +53,19 @@ def test_a_certification_is_asked_for_as_it_was(method: str) -> None:
         {},
     ],
 )
-def test_its_arithmetic_is_asked_for_as_it_was(changes: dict[str, Any]) -> None:
+def test_the_command_has_the_arithmetic_of_the_run(changes: dict[str, Any]) -> None:
     run = a_run([0.5], images=445)
     spec = certification_of(run).model_copy(update=changes)
-    asked = parsed(command_of(replace(run, spec=spec)).line)
-    assert asked["noise_arithmetic"] == (None if spec.noise == "philox4x32-grid" else "float")
-    assert (asked["precision"] or "fp32") == spec.precision
-    assert asked["channels_last"] is spec.channels_last
-    assert bool(asked["compile"]) is spec.torch_compile
-    assert bool(asked["mixed_devices"]) is spec.mixed_devices
+    options = parsed(command_of(replace(run, spec=spec)).line)
+    assert options["noise_arithmetic"] == (None if spec.noise == "philox4x32-grid" else "float")
+    assert (options["precision"] or "fp32") == spec.precision
+    assert options["channels_last"] is spec.channels_last
+    assert bool(options["compile"]) is spec.torch_compile
+    assert bool(options["mixed_devices"]) is spec.mixed_devices
 
 
 @pytest.mark.parametrize("option", ["all", "first:1", "first:2", "first:100", "every:2", "every:100", "every:444"])
-def test_images_are_chosen_as_they_were(option: str) -> None:
+def test_the_command_chooses_the_same_images(option: str) -> None:
     chosen = choose_images(option, 445)
     again = images_option(canonical(chosen), 445)
     assert again is not None
@@ -73,7 +73,7 @@ def test_images_are_chosen_as_they_were(option: str) -> None:
 
 
 @pytest.mark.parametrize("indices", [(5,), (3, 4, 5), (0, 100, 200), (1, 2, 7), (0, 1, 3)])
-def test_other_images_need_their_file(indices: tuple[int, ...]) -> None:
+def test_images_without_an_option_need_a_file_of_indices(indices: tuple[int, ...]) -> None:
     text = canonical(indices)
     assert images_option(text, 445) is None
     run = a_run([0.5], images=len(indices), chosen=text)
@@ -84,14 +84,14 @@ def test_other_images_need_their_file(indices: tuple[int, ...]) -> None:
     assert str(indices[-1]) in need
 
 
-def test_images_of_ones_own_are_needed_by_their_path() -> None:
+def test_a_dataset_file_is_needed_by_its_path() -> None:
     mine = replace(DIGITS, name="my images.npz")
     command = command_of(a_run([0.5], images=445, dataset=mine))
     assert parsed(command.line)["dataset"] == "my images.npz"
-    assert command.needs == ("my images.npz: the file with the images, by its path",)
+    assert command.needs == ("my images.npz: the file with the images; give its path",)
 
 
-def test_a_curve_that_was_added_later_is_asked_for_as_it_was() -> None:
+def test_the_command_of_an_added_curve_has_its_options() -> None:
     run = a_run([0.5], images=445)
     assert run.curve is not None
     assert curve_command(run) is None
@@ -100,15 +100,15 @@ def test_a_curve_that_was_added_later_is_asked_for_as_it_was() -> None:
     )
     line = curve_command(replace(run, curve=added))
     assert line is not None
-    asked = parsed(line)
-    assert asked["runs"] == [run.fingerprint]
-    assert (asked["certificate"], asked["bounds"], asked["n"], asked["alpha"]) == (
+    options = parsed(line)
+    assert options["runs"] == [run.fingerprint]
+    assert (options["certificate"], options["bounds"], options["n"], options["alpha"]) == (
         "box",
         "one-versus-rest",
         "100",
         "0.0001",
     )
-    assert asked["declared"] == "the plan's page 2"
+    assert options["declared"] == "the plan's page 2"
 
 
 def imported(**changes: Any) -> tuple[ImportSpec, dict[str, Any], tuple[str, ...]]:
@@ -122,16 +122,16 @@ def imported(**changes: Any) -> tuple[ImportSpec, dict[str, Any], tuple[str, ...
     return spec, parsed(command.line), command.needs
 
 
-def test_an_import_is_asked_for_as_it_was() -> None:
-    spec, asked, needs = imported()
-    assert [str(path) for path in asked["paths"]] == ["noise 0.25.tsv"]
-    assert (asked["dataset"], asked["method"], asked["sigma"]) == ("cifar10", "cohen", 0.25)
-    assert (asked["n0"], asked["n"], asked["alpha"]) == (100, 100_000, 0.001)
-    assert asked["certificate"] is asked["measure"] is None
-    assert (asked["classes"], asked["shape"], asked["q"]) == (10, "1,8,8", 16)
+def test_the_command_of_an_import_has_its_options() -> None:
+    spec, options, needs = imported()
+    assert [str(path) for path in options["paths"]] == ["noise 0.25.tsv"]
+    assert (options["dataset"], options["method"], options["sigma"]) == ("cifar10", "cohen", 0.25)
+    assert (options["n0"], options["n"], options["alpha"]) == (100, 100_000, 0.001)
+    assert options["certificate"] is options["measure"] is None
+    assert (options["classes"], options["shape"], options["q"]) == (10, "1,8,8", 16)
     assert needs == (f"noise 0.25.tsv: the file whose sha256 is {spec.content_sha256}",)
 
 
-def test_an_import_of_another_method_says_its_theorem_and_measure() -> None:
-    _, asked, _ = imported(method="denoised")
-    assert (asked["certificate"], asked["measure"]) == ("cohen", "gaussian")
+def test_the_command_of_an_import_of_an_unregistered_method_gives_certificate_and_measure() -> None:
+    _, options, _ = imported(method="denoised")
+    assert (options["certificate"], options["measure"]) == ("cohen", "gaussian")

@@ -48,12 +48,12 @@ def test_columns_are_the_rows_of_a_run(store: Store) -> None:
     assert store.image_columns(-1).radius_N.shape == (0,)
 
 
-def test_every_number_is_what_it_says(store: Store) -> None:
+def test_every_number_matches_its_definition(store: Store) -> None:
     first = with_images(store, written(store, "ssn", 0.25))
     second = with_images(store, written(store, "ssn", 0.5))
-    found = comparison_json(compare(first, second, RADII))
+    document = comparison_json(compare(first, second, RADII))
     p_values = []
-    for line in found["radii"]:
+    for line in document["radii"]:
         certified_a, certified_b = (
             images.correct_N & (images.radius_N > float(line["radius"])) for _, images in (first, second)
         )
@@ -64,22 +64,22 @@ def test_every_number_is_what_it_says(store: Store) -> None:
         expected = binomtest(only_first, differing).pvalue if differing else 1.0
         assert line["p_value"] == pytest.approx(expected, rel=1e-9)
         p_values.append(line["p_value"])
-    corrected = [line["p_value_holm"] for line in found["radii"]]
+    corrected = [line["p_value_holm"] for line in document["radii"]]
     np.testing.assert_allclose(corrected, multipletests(p_values, method="holm")[1], rtol=1e-12)
-    mean = found["average_certified_radius"]
+    mean = document["average_certified_radius"]
     difference = curve_of(first[0]).average_certified_radius - curve_of(second[0]).average_certified_radius
     # Sums of 400 radii below 2: their rounding errors are far below this.
     assert mean["difference"] == pytest.approx(difference, abs=1e-12)
     assert mean["low"] < mean["difference"] < mean["high"]
 
 
-def test_the_order_of_the_runs_turns_the_signs_and_keeps_the_p_values(store: Store) -> None:
+def test_swapping_the_runs_changes_signs_and_keeps_p_values(store: Store) -> None:
     first = with_images(store, written(store, "ssn", 0.25))
     second = with_images(store, written(store, "ssn", 0.5))
     one, other = compare(first, second, RADII), compare(second, first, RADII)
-    for here, there in zip(one.radii, other.radii, strict=True):
-        assert (here.test.only_first, here.test.only_second) == (there.test.only_second, there.test.only_first)
-        assert here.corrected == there.corrected
+    for at, swapped in zip(one.radii, other.radii, strict=True):
+        assert (at.test.only_first, at.test.only_second) == (swapped.test.only_second, swapped.test.only_first)
+        assert at.corrected == swapped.corrected
     assert one.average_radius is not None
     assert other.average_radius is not None
     assert one.average_radius.mean == -other.average_radius.mean
@@ -102,10 +102,10 @@ def test_closed_balls_are_certified_at_their_radius(store: Store) -> None:
     # DSSN's radii are k/16: at 0.25 = 4/16 the radius itself counts.
     first = with_images(store, written(store, "dssn", 0.25))
     second = with_images(store, written(store, "dssn", 0.5))
-    found = compare(first, second, ["0.25"]).radii[0]
+    at = compare(first, second, ["0.25"]).radii[0]
     _, images = first
     exact = float((images.correct_N & (images.radius_N >= 0.25)).mean())
-    assert found.first == exact > float((images.correct_N & (images.radius_N > 0.25)).mean())
+    assert at.first == exact > float((images.correct_N & (images.radius_N > 0.25)).mean())
 
 
 def test_an_l2_certificate_is_compared_in_l2_first_and_in_l1_when_asked(store: Store) -> None:
@@ -118,17 +118,17 @@ def test_an_l2_certificate_is_compared_in_l2_first_and_in_l1_when_asked(store: S
         compare(first, uniform, RADII, norm="l2")
 
 
-def test_only_like_is_compared_with_like(store: Store) -> None:
+def test_runs_that_differ_in_their_data_or_threat_model_are_not_compared(store: Store) -> None:
     ssn = with_images(store, written(store, "ssn", 0.5))
     fashion = write_run(store, FASHION, "ssn", 0.5, 0, images="0:400:1", count=400)
-    for other, complaint in (
+    for other, message in (
         (store.run(fashion.fingerprint()), "differ in their dataset"),
         (written(store, "ssn", 0.25, count=300), "differ in their images"),
         (written(store, "dssn", 0.5), "differ in their threat model"),
         (written(store, "ssn", 0.75, sealed=False), "is not sealed"),
         (ssn[0], "is named twice"),
     ):
-        with pytest.raises(UsageError, match=complaint):
+        with pytest.raises(UsageError, match=message):
             compare(ssn, with_images(store, other), RADII)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from rsbench.errors import UsageError
 from rsbench.records import FloatArray
-from rsbench.report.curves import CURVE_COLUMNS, MOST_STEPS, curve_frame, step_curve
+from rsbench.report.curves import CURVE_COLUMNS, MOST_STEPS, curve_frame, mean_points
 from rsbench.report.run_facts import curve_of
 from rsbench.report.tables import curve_table
 from rsbench.theory.metrics import certified_accuracy
@@ -20,20 +20,20 @@ def drawn(radii: FloatArray, values: FloatArray, at: FloatArray, ball: str) -> F
 
 
 def test_an_open_curve_falls_at_its_radii() -> None:
-    radii, values = step_curve([a_run([0.25, 0.5, 0.5])], STEPS)
+    radii, values = mean_points([a_run([0.25, 0.5, 0.5])], STEPS)
     assert radii.tolist() == [0.0, 0.25, 0.5]
     assert values.tolist() == [0.75, 0.5, 0.0]
 
 
 def test_a_closed_curve_falls_after_its_radii_and_ends_at_zero() -> None:
-    radii, values = step_curve([a_run([0.25, 0.5, 0.5], method="dssn")], STEPS)
+    radii, values = mean_points([a_run([0.25, 0.5, 0.5], method="dssn")], STEPS)
     assert radii.tolist() == [0.0, 0.25, 0.5, np.nextafter(0.5, 1.0)]
     assert values.tolist() == [0.75, 0.75, 0.5, 0.0]
 
 
 @pytest.mark.parametrize("method", ["ssn", "dssn"])
 def test_no_correct_image_is_a_curve_at_zero(method: str) -> None:
-    radii, values = step_curve([a_run([], method=method)], STEPS)
+    radii, values = mean_points([a_run([], method=method)], STEPS)
     assert radii[0] == 0.0
     assert not values.any()
 
@@ -41,7 +41,7 @@ def test_no_correct_image_is_a_curve_at_zero(method: str) -> None:
 @pytest.mark.parametrize("method", ["ssn", "dssn"])
 def test_a_thinned_curve_is_short_and_never_above_the_true_one(method: str) -> None:
     run = a_run(np.random.default_rng(3).uniform(0.0, 2.0, 5000).tolist(), images=6000, method=method)
-    radii, values = step_curve([run], STEPS)
+    radii, values = mean_points([run], STEPS)
     ball = "closed" if method == "dssn" else "open"
     all_radii = STEPS[curve_of(run).id].radius_M
     at = np.sort(np.concatenate([np.linspace(0.0, 2.1, 4001), radii, all_radii]))

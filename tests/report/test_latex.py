@@ -50,9 +50,9 @@ def check_structure(text: str) -> None:
         else:
             assert stack.pop() == name
     assert stack == ["document"]
-    found = re.findall(r"\\begin\{tabular\}\{@\{\}l\*\{(\d+)\}\{r\}@\{\}\}(.*?)\\end\{tabular\}", text, re.DOTALL)
-    assert found
-    for numbers, body in found:
+    tables = re.findall(r"\\begin\{tabular\}\{@\{\}l\*\{(\d+)\}\{r\}@\{\}\}(.*?)\\end\{tabular\}", text, re.DOTALL)
+    assert tables
+    for numbers, body in tables:
         lines = [line for line in body.splitlines() if line.endswith(r"\\") and r"\multicolumn" not in line]
         assert len(lines) > 1
         for line in lines:
@@ -63,11 +63,11 @@ def check_structure(text: str) -> None:
 def test_every_table_is_well_formed(best: bool) -> None:
     text = tables(*several(), best=best)
     check_structure(text)
-    # Three protocols, and the papers' figures on one of the data sets.
+    # Three protocols, and the papers' figures on one of the datasets.
     assert text.count(r"\begin{table}") == 4
 
 
-def test_a_number_is_rounded_down_and_stands_over_its_model() -> None:
+def test_a_number_is_rounded_down_and_stands_above_its_network() -> None:
     text = tables(a_run([0.6, 0.6], images=3), a_run([0.3], images=3, method="cohen"))
     assert r"SSN & \textbf{66.6} & \textbf{66.6} & \textbf{0.399} \\" in text
     assert r"{\scriptsize 1 seed} & {\scriptsize(66.6 @ 0.5)} &" in text
@@ -75,19 +75,19 @@ def test_a_number_is_rounded_down_and_stands_over_its_model() -> None:
     assert "$^*$" not in text
 
 
-def test_a_sigma_that_was_selected_is_marked_and_said() -> None:
+def test_a_selected_sigma_is_marked_and_explained() -> None:
     text = tables(a_run([0.6], sigma=0.5), a_run([0.7], sigma=1.0))
     assert "@ 0.5$^*$)" in text
     assert r"$^*$ $\sigma$ selected on the test images: exploratory." in text
 
 
-def test_the_spread_over_seeds_is_said() -> None:
+def test_the_spread_over_seeds_is_explained() -> None:
     text = tables(a_run([0.6, 0.6], images=3, seed=0), a_run([0.6], images=3, seed=1))
     assert r"\textbf{50.0}\,{\scriptsize$\pm$\,23.6}" in text
     assert r"Mean $\pm$ sample standard deviation over seeds." in text
 
 
-def test_the_caption_says_what_makes_the_numbers_true() -> None:
+def test_the_caption_names_theorems_and_threat_models() -> None:
     text = " ".join(tables(a_run([0.6]), a_run([0.6], method="dssn")).split())
     assert r"at $\ell_1$ radius $r$" in text
     assert r"digits, first 4 images; \texttt{d1d1d1d1d1d1}" in text
@@ -98,7 +98,7 @@ def test_the_caption_says_what_makes_the_numbers_true() -> None:
     assert "rsbench 0.1.0." in text
 
 
-def test_what_is_to_be_known_of_an_import_stands_in_the_caption() -> None:
+def test_the_notes_of_an_import_are_in_the_caption() -> None:
     run = replace(an_import([0.6]), notes=("radii were 100% printed",))
     text = tables(run)
     assert r"SSN: imported (radii only); radii were 100\% printed." in text
@@ -106,7 +106,7 @@ def test_what_is_to_be_known_of_an_import_stands_in_the_caption() -> None:
     assert f"run {run.fingerprint[:12]}" in tables(run, best=False)
 
 
-def test_the_papers_stand_in_a_table_of_their_own() -> None:
+def test_figures_of_papers_are_in_a_table_of_their_own() -> None:
     cifar = replace(DIGITS, name="cifar10")
     text = tables(a_run([0.6], dataset=cifar))
     measured, reported = text.split(r"\begin{table}")[1:]

@@ -194,7 +194,7 @@ def test_images_in_words(canonical: str, count: int, label: str) -> None:
     assert images_label(canonical, count, 445) == label
 
 
-def test_markdown_is_defused() -> None:
+def test_markdown_is_escaped() -> None:
     assert plain_markdown("![a](b)") == r"\!\[a\]\(b\)"
 
 
@@ -211,7 +211,7 @@ def test_seeds_of_two_training_recipes_are_two_rows() -> None:
     assert alone.entry.variant == ""
 
 
-def test_foreign_checkpoints_are_never_averaged() -> None:
+def test_external_checkpoints_are_never_averaged() -> None:
     runs = [a_run([0.6], seed=seed, external=True) for seed in (0, 1)]
     assert [len(row.cells[0].configuration.runs) for row in board_of(*runs).groups[0].rows] == [1, 1]
 
@@ -234,7 +234,7 @@ def test_runs_at_another_sigma_than_that_of_the_training_are_rows_of_their_own()
     assert {row.entry.label: row.cells[0].sigma_selected for row in rows} == {"": False, "trained at σ = 0.5": True}
 
 
-def test_noise_of_whole_numbers_and_of_float32_are_rows_of_their_own_and_hold_on_other_images() -> None:
+def test_noise_in_whole_numbers_and_in_float32_have_rows_and_threat_models_of_their_own() -> None:
     whole = [a_run([0.6, 0.7], seed=seed, noise="philox4x32-grid") for seed in (0, 1)]
     real = [a_run([0.6], seed=seed, checkpoint=run.checkpoint_sha256) for seed, run in enumerate(whole)]
     (first, second) = board_of(*real, *whole).groups[0].rows
@@ -242,7 +242,7 @@ def test_noise_of_whole_numbers_and_of_float32_are_rows_of_their_own_and_hold_on
     assert first.entry.threat_model == "the grid {k/q}^d in [0,1]^d"
     assert second.entry.threat_model == "the box [0,1]^d"
     assert [row.seeds_label for row in (first, second)] == ["2 seeds", "2 seeds"]
-    # Where there is nothing beside it, it needs no name.
+    # Alone on the board, it needs no variant.
     (alone,) = board_of(*real).groups[0].rows
     assert alone.entry.label == ""
 

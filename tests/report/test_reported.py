@@ -34,7 +34,7 @@ def figures(paper: str, quantity: str) -> list[ReportedFigure]:
     return [f for f in printed_figures() if f.paper == paper and f.quantity == quantity]
 
 
-def test_every_figure_is_whole_and_none_stands_twice() -> None:
+def test_every_figure_is_complete_and_none_is_repeated() -> None:
     assert len(set(printed_figures())) == len(printed_figures())
     assert {f.quantity for f in printed_figures()} == QUANTITIES
     for f in printed_figures():
@@ -82,7 +82,7 @@ def test_clean_accuracy_without_abstention_belongs_to_a_sigma_and_is_no_radius_z
     assert "Levine & Feizi 2021" not in {f.paper for f in at_zero}
 
 
-def test_rows_of_a_selected_sigma_tell_it_with_each_number() -> None:
+def test_rows_with_a_selected_sigma_show_it_with_each_number() -> None:
     rows = table("cifar10", "l1", "0.5", "1").rows
     dssn = next(r for r in rows if r.label == "dssn")
     assert dssn.source == "Levine & Feizi 2021, table 1"
@@ -112,7 +112,7 @@ def test_an_average_radius_stands_with_its_doubt() -> None:
     assert "impossible for λ ≤ 1" in plain.doubts[0]
 
 
-def test_what_says_nothing_at_the_radii_has_no_row() -> None:
+def test_figures_at_other_radii_have_no_row() -> None:
     assert table("cifar10", "l1", "0.123").rows == ()
     assert table("digits", "l1", "0.5").rows == ()
     assert reported_tables(printed_figures(), datasets=["digits", "cifar10"], norm="l1", radii=["9"]) == []
@@ -120,10 +120,10 @@ def test_what_says_nothing_at_the_radii_has_no_row() -> None:
     assert len(only.rows) == 8
 
 
-def test_a_radius_zero_that_is_asked_for_has_one_column() -> None:
-    asked = table("cifar10", "l2", "0", "0.25")
-    assert not asked.with_zero
-    assert list(reported_markdown(asked).columns).count("r = 0") == 1
+def test_a_chosen_radius_of_zero_has_one_column() -> None:
+    with_zero = table("cifar10", "l2", "0", "0.25")
+    assert not with_zero.with_zero
+    assert list(reported_markdown(with_zero).columns).count("r = 0") == 1
     assert AT_ZERO_LABEL in reported_markdown(table("cifar10", "l2", "0.25")).columns
 
 

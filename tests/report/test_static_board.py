@@ -55,13 +55,13 @@ def several() -> list[RunRecord]:
 
 
 def embedded(text: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="board">(.*?)</script>', text, re.DOTALL)
-    assert found
-    data: dict[str, Any] = json.loads(found[1])
+    match = re.search(r'<script type="application/json" id="board">(.*?)</script>', text, re.DOTALL)
+    assert match
+    data: dict[str, Any] = json.loads(match[1])
     return data
 
 
-def test_it_is_well_formed_and_asks_for_nothing() -> None:
+def test_it_is_well_formed_and_requests_nothing() -> None:
     text = page(*several())
     outline = Outline()
     outline.feed(text)
@@ -111,16 +111,17 @@ def test_numbers_are_rounded_down_and_say_their_sigma() -> None:
     assert "selected" not in re.sub(r"<script.*", "", page(a_run([0.6])), flags=re.DOTALL)
 
 
-def test_the_papers_stand_once_below_the_last_group_of_their_data_set() -> None:
+def test_the_papers_stand_once_below_the_last_group_of_their_dataset() -> None:
     text = page(*several())
     assert text.count("Reported in papers: cifar10, l1") == 1
     groups = text.split("<section>")[1:]
     assert ["Levine" in group.split('class="reported"')[-1] for group in groups[:3]] == [False, True, False]
 
 
-def test_what_was_said_of_a_run_is_shown() -> None:
-    said = Annotation("superseded", "b" * 64, "the <b>labels</b> were shuffled", "ann", "2026-01-02T00:00:00+00:00")
-    alone = replace(a_run([0.3]), annotations=(said,), notes=("read & checked",))
+def test_annotations_of_a_run_are_shown() -> None:
+    reason, date = "the <b>labels</b> were shuffled", "2026-01-02T00:00:00+00:00"
+    annotation = Annotation("superseded", "b" * 64, reason, "ann", date)
+    alone = replace(a_run([0.3]), annotations=(annotation,), notes=("read & checked",))
     text = page(alone)
     assert "is not ranked: superseded" in text
     assert "<table" not in text
@@ -140,7 +141,7 @@ def test_a_curve_that_was_added_stands_with_its_own_command() -> None:
     assert text.count("<pre>") == 2
 
 
-def test_names_are_no_markup() -> None:
+def test_names_are_escaped() -> None:
     hostile = "</script><script>alert(1)</script><svg onload=x>&\"'"
     text = page(a_run([0.3], dataset=replace(DIGITS, name=hostile)), a_run([0.3], method="ssn", seed=1))
     outline = Outline()
@@ -157,6 +158,6 @@ def test_every_run_in_a_row_of_its_own() -> None:
     assert "σ selected on the test images" not in text
 
 
-def test_what_is_missing_is_said() -> None:
+def test_incomplete_runs_are_mentioned() -> None:
     assert "2 runs begun and not finished: not shown." in page(a_run([0.3]), incomplete=2)
     assert "No sealed run with a certificate for l1." in page()

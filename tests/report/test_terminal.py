@@ -59,13 +59,13 @@ def test_the_theorem_and_the_budget_are_named() -> None:
     assert "n0 100 · n 1,000 · α 0.001" in text
 
 
-def test_two_budgets_of_a_method_are_told_apart() -> None:
+def test_two_budgets_of_a_method_are_distinguished() -> None:
     text = printed(a_run([0.6]), a_run([0.6], n=10_000))
     assert "n0 100 · n 1,000 " in text
     assert "n0 100 · n 10,000 " in text
 
 
-def test_what_is_missing_is_said() -> None:
+def test_incomplete_runs_are_mentioned() -> None:
     assert "no sealed run for l1" in printed()
     assert "2 runs are incomplete" in printed(incomplete=2)
     assert "1 run is incomplete" in printed(a_run([0.6]), incomplete=1)
