@@ -11,6 +11,10 @@ class UsageError(RsbenchError):
     """Bad input: an unknown name, a value out of range, or a file of the wrong kind."""
 
 
+class NoStoreError(UsageError):
+    """A location at which there is no database yet."""
+
+
 class DataError(RsbenchError):
     """A dataset or a file of results that is missing, incomplete or invalid."""
 

@@ -248,7 +248,7 @@ def _writing(store: ResultStore | str | PathLike[str]) -> Iterator[Store]:
 class _Silence:
     """Hears progress and says nothing."""
 
-    def begin(self, what: str, total: int, unit: str) -> None:
+    def begin(self, task: str, total: int, unit: str) -> None:
         pass
 
     def advance(self, amount: int, detail: str = "") -> None:

@@ -110,18 +110,19 @@ def _text_lines(
 ) -> list[str]:
     shape = "×".join(map(str, header.shape))
     network = f"{header.architecture}{'' if is_trained else ' (untrained)'} on {shape}"
+    share = percent_down(speed.share_of_bare_speed)
     lines = [
         f"{network}, {header.method}, sigma {header.measure.sigma:g}",
         f"batches of {spec.batch_size:,}, {network_text(spec)}, {speed.device}",
         "",
-        f"network alone  {_rate(speed.bare):>12} forward passes per second",
-        f"whole run      {_rate(speed.full):>12} votes per second, {percent_down(speed.ratio)} % of the network alone",
+        f"network alone  {_rate(speed.bare_passes_per_second):>12} forward passes per second",
+        f"whole run      {_rate(speed.votes_per_second):>12} votes per second, {share} % of the network alone",
         "",
         "stage              µs per vote    share",
     ]
-    total = sum(speed.stages.values())
-    for stage, seconds in speed.stages.items():
-        lines.append(f"  {stage:<16}{1e6 * seconds:>12,.2f}{100.0 * seconds / total:>7.1f} %")
+    total = sum(speed.seconds_per_vote_by_step.values())
+    for step, seconds in speed.seconds_per_vote_by_step.items():
+        lines.append(f"  {step:<16}{1e6 * seconds:>12,.2f}{100.0 * seconds / total:>7.1f} %")
     memory = f"{speed.process_memory / 2**20:,.0f} MiB"
     if speed.gpu_memory is not None:
         memory += f", {speed.gpu_memory / 2**20:,.0f} MiB of it on the GPU"
@@ -176,10 +177,10 @@ def _as_json(
         "channels_last": spec.channels_last,
         "torch_compile": spec.torch_compile,
         "device": speed.device,
-        "bare_passes_per_second": speed.bare,
-        "full_votes_per_second": speed.full,
-        "ratio": speed.ratio,
-        "stage_seconds_per_vote": speed.stages,
+        "bare_passes_per_second": speed.bare_passes_per_second,
+        "full_votes_per_second": speed.votes_per_second,
+        "ratio": speed.share_of_bare_speed,
+        "stage_seconds_per_vote": speed.seconds_per_vote_by_step,
         "padding": speed.padding,
         "peak_process_bytes": speed.process_memory,
         "peak_gpu_bytes": speed.gpu_memory,

@@ -25,19 +25,19 @@ class ProgressLine:
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._what = ""
+        self._task_text = ""
         self._unit = ""
         self._total = 0
         self._done = 0
         self._started = 0.0
         self._spoke = 0.0
 
-    def begin(self, what: str, total: int, unit: str) -> None:
-        """A stretch of work begins."""
-        self._what, self._total, self._unit, self._done = what, total, unit, 0
+    def begin(self, task: str, total: int, unit: str) -> None:
+        """Show that a task of `total` units begins."""
+        self._task_text, self._total, self._unit, self._done = task, total, unit, 0
         self._started = self._spoke = monotonic()
         if not self._console.is_terminal:
-            self.say(f"{what}: {total:,} {unit}")
+            self.say(f"{task}: {total:,} {unit}")
             return
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -51,11 +51,11 @@ class ProgressLine:
             console=self._console,
             transient=True,
         )
-        self._task = self._bar.add_task(what, total=total, detail="")
+        self._task = self._bar.add_task(task, total=total, detail="")
         self._bar.start()
 
     def advance(self, amount: int, detail: str = "") -> None:
-        """Some of it is done."""
+        """Show that further units of the task are done."""
         self._done += amount
         now = monotonic()
         seconds = max(now - self._started, 1e-9)
@@ -67,18 +67,18 @@ class ProgressLine:
         if now - self._spoke >= _QUIET:
             self._spoke = now
             remaining = seconds / max(1, self._done) * (self._total - self._done)
-            self.say(f"{self._what}: {self._done:,}/{self._total:,} {self._unit}, ETA {remaining:.0f} s, {detail}")
+            self.say(f"{self._task_text}: {self._done:,}/{self._total:,} {self._unit}, ETA {remaining:.0f} s, {detail}")
 
     def end(self) -> None:
-        """The stretch is over."""
+        """Report how much of the task is done, and how long it took."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
         seconds = monotonic() - self._started
-        self.say(f"{self._what}: {self._done:,} of {self._total:,} {self._unit} in {seconds:.1f} s")
+        self.say(f"{self._task_text}: {self._done:,} of {self._total:,} {self._unit} in {seconds:.1f} s")
 
     def say(self, line: str) -> None:
-        """One line of prose."""
+        """Print a message."""
         print(line, file=sys.stderr, flush=True)
 
 

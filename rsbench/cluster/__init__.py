@@ -1,1 +1,1 @@
-"""Ray: training trials through Tune, certification through actors that the driver schedules itself."""
+"""Ray: training trials through Tune, certification through actors that rsbench schedules itself."""

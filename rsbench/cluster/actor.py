@@ -1,4 +1,7 @@
-"""The Ray actor that votes on chunks. No result depends on its state: a restarted actor gives the same votes."""
+"""The Ray actor that votes on chunks. No result depends on its state: a restarted actor gives the same votes.
+
+Shapes: N images of a chunk, C channels, H×W pixels.
+"""
 
 from typing import Any
 
@@ -21,7 +24,7 @@ class VotingActor:
     # The only call that Ray may repeat: it returns once an actor that died has been restarted.
     @ray.method(max_task_retries=-1)
     def ready(self, sources: dict[str, str]) -> None:
-        """Import the plugins of the driver, whose `loaded_sources` these are, and return.
+        """Import the plugins of the process that schedules the work, whose `loaded_sources` these are, and return.
 
         Raises UsageError when this node lacks one of them or has other code in it.
         """

@@ -42,7 +42,9 @@ _CALLS_PER_ACTOR = 2
 # Chunks that have finished are yielded together up to this many images: enough to make the cost of each transaction
 # small, and few enough for their votes to fit into memory with a thousand classes.
 _MAX_IMAGES_TOGETHER = 500
+# A machine may be taken away twice by chance; a chunk that fails a third time most likely always will.
 _MAX_ATTEMPTS = 3
+# A local worker starts in a few seconds, so the user is told only where the start takes longer.
 _SECONDS_UNTIL_NOTICE = 15.0
 
 
@@ -168,7 +170,8 @@ class _ActorPool:
                 )
                 in_flight[ref] = (number, part)
             votes, errors = _results(self._wait(in_flight, at_most=max_chunks_together))
-            # Nothing more is handed out until these votes are stored: a driver that dies loses only what is in flight.
+            # Nothing more is handed out until these votes are stored, so that only what is in flight is lost if this
+            # process dies.
             if complete := merger.add(votes.values()):
                 yield complete
             for ref in votes:

@@ -99,7 +99,7 @@ def train_trials(
 def _run_trial(config: dict[str, Any], data: TrainingData, device: str, sources: dict[str, str]) -> None:
     """Train one trial in a worker. The last report to Tune carries the checkpoint and the epochs.
 
-    sources: the plugins of the driver, see `rsbench.plugins.loaded_sources`.
+    sources: the plugins of the process that started the trials, see `rsbench.plugins.loaded_sources`.
     """
     load_same_sources(sources)
     spec = TrainingSpec.from_json(config["spec"])

@@ -28,9 +28,13 @@ from rsbench.theory.probability_bounds import ProbabilityBounds
 _TOLERANCE = Fraction(1, 10**7)
 
 TOP_COUNT = 12
-"""How many of a file's largest radii are compared."""
+"""How many of a file's largest distinct radii are compared.
 
-# The largest radii are compared with those of n, n−1, …, n minus this many votes.
+Each further radius makes it less likely that a wrong pair (n, α) fits by chance.
+"""
+
+# The largest radii are compared with those of n, n−1, …, n minus this many votes. That is more than TOP_COUNT, because
+# not every number of votes just below n occurs in a file.
 _MOST_MISSING_VOTES = 40
 
 

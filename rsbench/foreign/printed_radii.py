@@ -1,8 +1,8 @@
-r"""What may be claimed of a radius that was printed as text.
+r"""Radii that were printed as text, lowered to what the printed digits guarantee.
 
 Released files print radii rounded to nearest, mostly with "{:.3}". A radius of 0.3564 appears as 0.356; one of 0.3566
-appears as 0.357, which is more than was certified; one of 0.3600 appears as 0.36. So the most that may be claimed is
-the smallest number that prints as the text: half a unit of the last printed place below it.
+appears as 0.357, which is more than was certified; one of 0.3600 appears as 0.36. So the radius that
+the digits guarantee is the smallest number that prints as the text: half a unit of the last printed place below it.
 
 The last printed place cannot be read from one text, because trailing zeros are dropped. It is taken from the whole
 file: let S be the largest number of significant digits and D the largest number of decimals of any text. The last place
@@ -24,6 +24,7 @@ from rsbench.records import FloatArray
 from rsbench.theory.rounding import floor_quotient, floor_to_float
 
 _DECIMAL = re.compile(r"([0-9]+)\.?([0-9]*)(?:[eE]([+-]?[0-9]{1,3}))?", re.ASCII)
+# Radii in pixel values are far below a million. The limit keeps exact arithmetic with crafted exponents quick.
 _LARGEST_MAGNITUDE = 6
 # Radii with at least this many significant digits were printed as whole floats, by repr.
 _FLOAT_DIGITS = 15
@@ -99,7 +100,7 @@ class PrintPrecision:
 
 
 def smallest_values(numbers: Sequence[PrintedNumber], precision: PrintPrecision) -> FloatArray:
-    """Return the smallest value that prints as each number, rounded down to a float: the radius that may be claimed."""
+    """Return the smallest value that prints as each number, rounded down to a float: the guaranteed radius."""
     return np.array([floor_to_float(precision.interval(number)[0]) for number in numbers], dtype=np.float64)
 
 

@@ -1,4 +1,8 @@
-"""Turn tables of per-image results into runs: determine σ, n and α, and lower every radius to what may be claimed."""
+"""Turn tables of per-image results into runs.
+
+σ, n and α are determined, and every radius is lowered to what its printed digits guarantee.
+Shapes: N images, which are the rows of a table, M distinct printed radii.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -247,14 +251,14 @@ def _run(
         table.index_N,
         table.label_N,
         table.predicted_N,
-        _claimable_radii(resolved, dataset)[table.radius_N],
+        _guaranteed_radii(resolved, dataset)[table.radius_N],
         sigma_N=table.sigma_N if resolved.data_dependent else None,
     )
     return ImportedRun(spec, dataset, images, source, (*notes, *doubts))
 
 
-def _claimable_radii(resolved: _ResolvedTable, dataset: DatasetInfo) -> FloatArray:
-    """Return the radius that may be claimed for each distinct printed radius."""
+def _guaranteed_radii(resolved: _ResolvedTable, dataset: DatasetInfo) -> FloatArray:
+    """Return the radius that the printed digits guarantee, for each distinct printed radius."""
     table = resolved.table
     if resolved.measure.levels is None:
         return smallest_values(table.radius_M, resolved.precision)

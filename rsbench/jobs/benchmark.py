@@ -1,6 +1,7 @@
-"""How fast a network votes on this machine: the network alone, a whole run, and each stage of a vote.
+"""How fast a network votes on this machine: the network alone, a whole run, and each step of a vote.
 
-Shapes: B batch, C channels, H×W pixels, K classes.
+All times are wall-clock seconds. Shapes: N images of a chunk, B rows of a batch, each a noisy copy of an image or
+padding, C channels, H×W pixels, K classes.
 """
 
 import math
@@ -36,10 +37,14 @@ from rsbench.records import ChunkVotes
 from rsbench.specs import CertificationSpec
 from rsbench.store.store import Store
 
-# The stages are measured in rounds, one after the other, and the median of the rounds counts: a busy moment of the
-# machine spoils one round. A stage that takes longer than its share of a round gets fewer rounds.
+# The steps are measured in rounds, one after the other, and the median of the rounds counts. With 15 rounds the median
+# holds although a busy machine spoils up to seven. If the time is used up earlier, there are fewer rounds, but at least
+# three, of which one may be spoilt.
 _ROUNDS = 15
 _FEWEST_ROUNDS = 3
+# σ of an untrained network where the user gives none: in the middle of those that papers certify. The speed does not
+# depend on it, except for splitting that evaluates every split, whose number of votes is proportional to σ.
+_USUAL_SIGMA = 0.5
 
 
 def choose_subject(
@@ -50,7 +55,7 @@ def choose_subject(
     Without a dataset, the images are random ones of the network's usual shape.
     Raises UsageError or CheckpointError as certification does.
     """
-    usual = dataset or _usual_images(description.architecture or "mlp")
+    usual = dataset or _random_images_for(description.architecture or "mlp")
     if checkpoint is None:
         return _untrained(usual, description), usual
     if dataset is not None:
@@ -71,15 +76,16 @@ def measure_speed(
     seconds: float,
     listener: ProgressListener,
 ) -> MeasuredSpeed:
-    """Measure the network, the whole run and each stage on a chunk of the run, for about `seconds` each.
+    """Measure the network, the whole run and each step on a chunk of the run, for about `seconds` each.
 
-    A chunk that takes longer is shortened, but not below a few batches.
+    A chunk that would take longer than one round (`seconds / 15`) is shortened to whole batches, at least one with two
+    copies: one to select and one to certify.
     Raises UsageError when a batch does not fit into the device's memory, CheckpointError as certification does.
     """
     listener.begin("measuring", _ROUNDS, "rounds")
     try:
         with tempfile.TemporaryDirectory() as folder, Store.create_or_open(f"{folder}/scratch.db") as store:
-            return _measure(checkpoint, dataset, spec, store, seconds, listener)
+            return _time_steps(checkpoint, dataset, spec, store, seconds, listener)
     except torch.OutOfMemoryError as error:
         raise UsageError(
             f"batches of {spec.batch_size} do not fit into the memory of the device: lower --batch-size"
@@ -88,7 +94,7 @@ def measure_speed(
         listener.end()
 
 
-def _measure(
+def _time_steps(
     checkpoint: BaseClassifier,
     dataset: ImageDataset,
     spec: CertificationSpec,
@@ -97,39 +103,42 @@ def _measure(
     listener: ProgressListener,
 ) -> MeasuredSpeed:
     seconds_per_round = seconds / _ROUNDS
-    timer = StageTimer(CertificationWork(spec, dataset.info, checkpoint), dataset, store)
+    timer = StepTimer(CertificationWork(spec, dataset.info, checkpoint), dataset, store)
     timer.forward()  # The first pass is slower.
     part = shortened(spec, math.ceil(seconds_per_round * spec.batch_size / timer.forward()))
-    timer = StageTimer(CertificationWork(part, dataset.info, checkpoint), dataset, store)
-    chunk_rows = _rows(part, 1)
-    # What is timed, and how many rows of batches it handles at once.
-    stages: dict[str, tuple[Callable[[], float], int]] = {
+    timer = StepTimer(CertificationWork(part, dataset.info, checkpoint), dataset, store)
+    chunk_rows = _batch_rows(part, 1)
+    # What is timed, and how many rows of batches it handles in one call.
+    steps: dict[str, tuple[Callable[[], float], int]] = {
         "forward": (timer.forward, spec.batch_size),
         "full": (timer.full, chunk_rows),
         "noise": (timer.noise, chunk_rows),
         "votes": (timer.votes, chunk_rows),
         "store": (timer.store, chunk_rows),
     }
-    seconds_per_row: dict[str, list[float]] = {name: [] for name in stages}
-    end = time.monotonic() + seconds * len(stages)
+    seconds_per_row: dict[str, list[float]] = {name: [] for name in steps}
+    end = time.monotonic() + seconds * len(steps)
     for number in range(_ROUNDS):
         if number >= _FEWEST_ROUNDS and time.monotonic() > end:
             break
-        for name, (run_once, rows) in stages.items():
+        for name, (run_once, rows) in steps.items():
             seconds_per_row[name].append(_mean_seconds(run_once, seconds_per_round) / rows)
         listener.advance(1)
-    # The part may fill its last batch to another degree than a chunk of the run.
-    rows_per_vote = _rows(spec, None) / total_votes(spec, all_chunks(spec))
+    # Times are measured per row of a batch and converted to votes only here, because the shortened chunk has another
+    # share of padding in its last batch than the chunks of the run. Rows that only pad a batch are not votes.
+    rows_per_vote = _batch_rows(spec, None) / total_votes(spec, all_chunks(spec))
     seconds_per_vote = {name: rows_per_vote * statistics.median(times) for name, times in seconds_per_row.items()}
-    ratio = statistics.median(
-        alone / full for alone, full in zip(seconds_per_row["forward"], seconds_per_row["full"], strict=True)
+    # Both times of a round are measured in the same second or so, so their quotient is steadier than that of medians.
+    bare_share = statistics.median(
+        bare_seconds / run_seconds
+        for bare_seconds, run_seconds in zip(seconds_per_row["forward"], seconds_per_row["full"], strict=True)
     )
     return MeasuredSpeed(
         device=describe_device(spec.device),
-        bare=rows_per_vote / seconds_per_vote["forward"],
-        full=1.0 / seconds_per_vote["full"],
-        ratio=ratio / rows_per_vote,
-        stages={name: seconds_per_vote[name] for name in ("noise", "forward", "votes", "store")},
+        bare_passes_per_second=rows_per_vote / seconds_per_vote["forward"],
+        votes_per_second=1.0 / seconds_per_vote["full"],
+        share_of_bare_speed=bare_share / rows_per_vote,
+        seconds_per_vote_by_step={name: seconds_per_vote[name] for name in ("noise", "forward", "votes", "store")},
         padding=rows_per_vote - 1.0,
         process_memory=_peak_memory(),
         gpu_memory=torch.cuda.max_memory_allocated() if spec.device == "cuda" else None,
@@ -154,8 +163,8 @@ def shortened(spec: CertificationSpec, votes: int) -> CertificationSpec:
     return spec.model_copy(update=update)
 
 
-class StageTimer:
-    """Times the stages of a vote on the first chunk of a run. Each method runs a stage once and returns its seconds.
+class StepTimer:
+    """Times the steps of a vote on the first chunk of a run. Each method runs a step once and returns its seconds.
 
     store: a scratch store. Each time that a chunk is written there, it belongs to another run.
     """
@@ -179,7 +188,7 @@ class StageTimer:
         return self._seconds(self._logits)
 
     def full(self) -> float:
-        """Everything, from pixels to rows in the store."""
+        """A whole run of the chunk, from pixels to image results in the store."""
         run = self._new_run()
         return self._seconds(lambda: self._write(run, self._count()))
 
@@ -221,7 +230,7 @@ class StageTimer:
 
     @torch.inference_mode()
     def _draw_batches(self) -> list[Tensor]:
-        """Make all noisy copies, and return for each batch the rows that its votes are added to."""
+        """Make all noisy copies, and return for each batch the rows of the table of votes that its votes count in."""
         images_NCHW, index_N = self._voter.prepare_images(self._chunk, self._pixels_NCHW)
         return [self._voter.noisy_batch(images_NCHW, index_N, self._plan, batch)[1] for batch in range(self._batches)]
 
@@ -230,15 +239,15 @@ class StageTimer:
         return self._votes
 
     def _new_run(self) -> int:
-        """Open a run with another seed, because the store does not write a row that it already has."""
+        """Open a run with another seed, because the store does not write an image result that it already has."""
         self._runs += 1
         spec = self._work.spec.model_copy(update={"seed": self._runs})
         return self._store.open_run(spec, image_count=len(self._chunk.indices)).id
 
     def _write(self, run: int, votes: ChunkVotes) -> None:
-        rows = certify_chunks(self._work.spec, self._work.info, self._dataset.labels_N, [votes])
+        image_results = certify_chunks(self._work.spec, self._work.info, self._dataset.labels_N, [votes])
         device = describe_device(self._work.spec.device)
-        self._store.write_chunk(run, rows, seconds=votes.seconds, provenance=provenance(device))
+        self._store.write_chunk(run, image_results, seconds=votes.seconds, provenance=provenance(device))
 
     def _seconds(self, work: Callable[[], object]) -> float:
         self._synchronize()
@@ -263,13 +272,13 @@ class _ConstantNetwork(nn.Module):
         return self._logits_BK
 
 
-def _usual_images(architecture: str) -> RandomImages:
+def _random_images_for(architecture: str) -> RandomImages:
     usual = architecture_named(architecture)
     return RandomImages(usual.usual_classes, usual.usual_shape, architecture)
 
 
 def _untrained(dataset: ImageDataset, description: CheckpointDescription) -> Checkpoint:
-    sigma = 0.5 if description.sigma is None else description.sigma
+    sigma = _USUAL_SIGMA if description.sigma is None else description.sigma
     completed = replace(description, method=description.method or "cohen", sigma=sigma)
     header = external_header("an untrained network", dataset, completed, dataset.normalisation)
     with torch.random.fork_rng(devices=[]):
@@ -279,15 +288,18 @@ def _untrained(dataset: ImageDataset, description: CheckpointDescription) -> Che
 
 
 def _mean_seconds(run_once: Callable[[], float], seconds: float) -> float:
-    """Mean seconds of a stage that is repeated for at least that long."""
+    """Mean seconds of a step that is repeated for at least that long."""
     times = [run_once()]
     while sum(times) < seconds:
         times.append(run_once())
     return statistics.fmean(times)
 
 
-def _rows(spec: CertificationSpec, chunks: int | None) -> int:
-    """Rows of all batches of the first chunks of a run, with those that only fill the last batch of a chunk."""
+def _batch_rows(spec: CertificationSpec, chunks: int | None) -> int:
+    """Rows of all batches of the first chunks of a run, including those that only pad the last batch of a chunk.
+
+    chunks: how many chunks count; None for all.
+    """
     return spec.batch_size * total_batches(spec, all_chunks(spec)[:chunks])
 
 

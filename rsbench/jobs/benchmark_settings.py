@@ -1,6 +1,6 @@
 """The speed of a network in other batch sizes and arithmetic than the run's, and whether it votes the same.
 
-Shapes: B batch, C channels, H×W pixels.
+All times are wall-clock seconds. Shapes: N images of a chunk, B rows of a batch, C channels, H×W pixels.
 """
 
 import statistics
@@ -20,6 +20,8 @@ from rsbench.jobs.progress import ProgressListener
 from rsbench.models.checkpoint import BaseClassifier
 from rsbench.specs import CertificationSpec
 
+# The median of five rounds holds although a busy machine spoils two. There are many settings, so there are fewer rounds
+# than in `rsbench.jobs.benchmark`.
 _ROUNDS = 5
 
 

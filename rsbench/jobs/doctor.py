@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rsbench.data.registry import DATASETS, load_dataset
-from rsbench.errors import RsbenchError
+from rsbench.errors import NoStoreError, RsbenchError
 from rsbench.store.location import location_name, network_filesystem_type, usable_location
 from rsbench.version import installed_version
 
@@ -18,14 +18,14 @@ class Finding:
 
     subject: str
     works: bool | None
-    """None: it is absent, and nothing needs it yet."""
+    """None if it cannot be used, and nothing needs it yet."""
 
     message: str
     """What it is, or what is wrong and how to repair it."""
 
 
 def examine(location: str, data_root: Path | None) -> Iterator[Finding]:
-    """Look at versions, device, Ray (which is started), database and datasets, one after the other."""
+    """Examine versions, database, datasets, device and Ray, in this order. Ray is started for it."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "ray", "sqlalchemy", "streamlit"))
     yield Finding("versions", True, f"rsbench {installed_version()}, python {platform.python_version()}, {packages}")
     yield examine_database(location)
@@ -44,8 +44,10 @@ def examine_database(location: str) -> Finding:
         file = usable_location(location).file
         with Store.open_existing(location) as store:
             sealed, incomplete = len(store.sealed_runs()), len(store.incomplete_runs())
+    except NoStoreError as error:
+        return Finding("database", None, str(error))
     except RsbenchError as error:
-        return Finding("database", None if error.exit_code == 2 else False, str(error))
+        return Finding("database", False, str(error))
     message = f"{location_name(location)}: {sealed} sealed runs, {incomplete} incomplete"
     kind = None if file is None else network_filesystem_type(file)
     if kind is not None:
@@ -57,6 +59,7 @@ def _dataset(name: str, data_root: Path | None) -> Finding:
     try:
         info = load_dataset(name, data_root).info
     except RsbenchError as error:
+        # Missing or damaged: either way a command that needs the dataset says so.
         return Finding(name, None, str(error))
     return Finding(name, True, f"{info.images:,} images to certify, fingerprint {info.fingerprint[:12]}")
 

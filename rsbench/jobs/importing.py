@@ -23,7 +23,7 @@ def import_files(
     """Read and check files, then store their runs in one transaction; a dry run only looks whether they are there.
 
     The store is not opened before all files are found sound. Raises what `read` raises, UsageError when a file's
-    content is there under other claims, and StoreError.
+    content is stored with other options, and StoreError.
     """
     reading = read()
     if dry_run:

@@ -12,8 +12,11 @@ from rsbench.records import IntArray
 from rsbench.smoothing.build import build_measure
 from rsbench.smoothing.randomness import KeyedRandom, Stage
 
+# Enough to tell from guessing a network that is right for one image in five of ten classes, and few enough for a
+# CPU to classify them in seconds.
 IMAGES = 100
-_AT_ONCE = 25
+# Images of a batch: few enough for the memory that a large network needs on a CPU.
+_BATCH_SIZE = 25
 # A classifier that guesses passes at least one of two tests with a probability below 2 %.
 _SIGNIFICANCE = 0.01
 
@@ -49,8 +52,8 @@ def _count_correct(checkpoint: BaseClassifier, dataset: ImageDataset, index_N: I
     network = checkpoint.network(torch.device("cpu"))
     measure = build_measure(checkpoint.header.measure, q=info.q, shape_CHW=info.shape)
     correct = [0, 0]
-    for start in range(0, len(index_N), _AT_ONCE):
-        part_N = index_N[start : start + _AT_ONCE]
+    for start in range(0, len(index_N), _BATCH_SIZE):
+        part_N = index_N[start : start + _BATCH_SIZE]
         x_NCHW = unit_images(dataset.pixels(part_N.tolist()), info.q)
         label_N = torch.from_numpy(dataset.labels_N[part_N])
         noisy_NCHW = measure.perturb(

@@ -1,4 +1,7 @@
-"""What a job tells while it runs: its progress, running totals, and that it waits for the database."""
+"""What a job tells while it runs: its progress, running totals, and that it waits for the database.
+
+Shapes: N images, R radii.
+"""
 
 import time
 from collections.abc import Callable
@@ -16,6 +19,7 @@ RADII = (0.25, 0.5, 1.0)
 
 # Seconds to wait for a database. A server that restarts or fails over is back by then.
 DATABASE_TIMEOUT = 300.0
+# Seconds between two attempts: short against the restart of a server, and no load on it.
 _PAUSE = 2.0
 
 _T = TypeVar("_T")
@@ -28,7 +32,7 @@ class ProgressListener(Protocol):
         """A task of `total` units begins."""
 
     def advance(self, amount: int, detail: str = "") -> None:
-        """That many units of the task are done."""
+        """Further units of the task are done: `amount` since the last call."""
 
     def end(self) -> None:
         """The task ends, whether it is completed or not."""

@@ -41,20 +41,21 @@ class MeasuredSpeed:
     device: str
     """Model of the device."""
 
-    bare: float
+    bare_passes_per_second: float
     """Forward passes per second of the network alone, over batches that are on the device already."""
 
-    full: float
-    """Votes per second of the whole run, from pixels to rows in the store."""
+    votes_per_second: float
+    """Votes per second of the whole run, from pixels to image results in the store. Rows that only pad a batch are not
+    votes."""
 
-    ratio: float
-    """`full` divided by `bare`: the median of the ratios of all rounds."""
+    share_of_bare_speed: float
+    """`votes_per_second` divided by `bare_passes_per_second`: the median of the quotients of all rounds."""
 
-    stages: dict[str, float]
-    """Seconds per vote of each stage, measured separately."""
+    seconds_per_vote_by_step: dict[str, float]
+    """Wall-clock seconds of each step of a vote, measured separately."""
 
     padding: float
-    """Forward passes that only fill the last batch of a chunk, per vote. They do not count in `full`."""
+    """Forward passes that only pad the last batch of a chunk, per vote."""
 
     process_memory: int
     """The most memory that the process used, in bytes."""
@@ -73,6 +74,8 @@ class RunTime:
     """Workers that have work: not more than the run has batches."""
 
     seconds: float
+    """Wall-clock time from the first batch to the last."""
+
     gpu_hours: float | None
     """GPU hours of all workers; None on a CPU."""
 
@@ -113,7 +116,7 @@ class ExpectedSpeed:
     """Where the speed comes from, as a phrase; without one, how to measure it."""
 
     def seconds(self, spec: CertificationSpec, chunks: Sequence[Chunk], workers: int) -> float | None:
-        """How long that many workers take for these chunks of a run; None where the speed is not known."""
+        """Return the wall-clock seconds of that many workers for these chunks; None if the speed is unknown."""
         if self.passes_per_second is None:
             return None
         batches = total_batches(spec, chunks)
@@ -127,7 +130,7 @@ def total_votes(spec: CertificationSpec, chunks: Sequence[Chunk]) -> int:
 
 
 def total_batches(spec: CertificationSpec, chunks: Sequence[Chunk]) -> int:
-    """Batches of these chunks. Only the last batch of a chunk may be filled up."""
+    """Batches of these chunks. Only the last batch of a chunk may be padded."""
     return sum(batch_count(spec, len(chunk.indices)) for chunk in chunks)
 
 
@@ -135,14 +138,14 @@ def run_time(spec: CertificationSpec, speed: MeasuredSpeed, workers: int) -> Run
     """How long a whole run takes with that many workers, which share its batches."""
     chunks = all_chunks(spec)
     votes = total_votes(spec, chunks)
-    seconds = votes / speed.full
+    worker_seconds = votes / speed.votes_per_second
     busy = max(1, min(workers, total_batches(spec, chunks)))
     return RunTime(
         images=sum(len(chunk.indices) for chunk in chunks),
         votes=votes,
         workers=busy,
-        seconds=seconds / busy,
-        gpu_hours=seconds / 3600.0 if spec.device == "cuda" else None,
+        seconds=worker_seconds / busy,
+        gpu_hours=worker_seconds / 3600.0 if spec.device == "cuda" else None,
     )
 
 
@@ -154,7 +157,7 @@ def save_speed(home: Path, header: CheckpointHeader, spec: CertificationSpec, sp
         device=speed.device,
         family=spec.measure.family,
         options=_options(spec),
-        passes_per_second=speed.full * (1.0 + speed.padding),
+        passes_per_second=speed.votes_per_second * (1.0 + speed.padding),
         measured_at=datetime.now(UTC),
     )
     folder = home / "bench"
@@ -181,7 +184,7 @@ def matching_speed(
     That is the record with the run's noise, else the newest with other noise; None if there is none for its network,
     device and options.
     """
-    # The driver of a cluster may have no GPU. Then no record is from the device of the workers.
+    # The machine that starts a run on a Ray cluster may have no GPU. Then no record is from the workers' device.
     if spec.device == "cuda" and not cuda_is_usable():
         return None
     subject = (architecture, tuple(shape_CHW), describe_device(spec.device), _options(spec))

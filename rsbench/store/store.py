@@ -4,7 +4,7 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import Self
 
-from rsbench.errors import RsbenchError, StoreError, UsageError, first_line
+from rsbench.errors import NoStoreError, RsbenchError, StoreError, first_line
 from rsbench.store.database_errors import DAMAGED_FILE_REMEDY, translate_errors
 from rsbench.store.engine import (
     create_folder,
@@ -51,12 +51,12 @@ class Store(Writer, Queries):
     def open_existing(cls, location: str) -> Self:
         """Open the store at a path or URL.
 
-        Raises UsageError when there is none, and StoreError when the database cannot be opened or is not at the
+        Raises NoStoreError when there is none, and StoreError when the database cannot be opened or is not at the
         revision that this rsbench needs.
         """
         where = usable_location(location)
         if not _exists(where):
-            raise UsageError(
+            raise NoStoreError(
                 f"no results yet at {where.name}: run rsbench sweep first, or give another database with --db"
             )
         engine = create_store_engine(where)

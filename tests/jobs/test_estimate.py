@@ -51,7 +51,7 @@ def test_a_result_comes_back_as_it_was_kept(tmp_path: Path) -> None:
     assert result.passes_per_second == pytest.approx(50.0)
     assert result.options["batch_size"] == 64
     assert result.options["precision"] == "fp32"
-    [again] = kept(tmp_path, (spec(n=1000, seed=3), replace(SPEED, full=80.0)))
+    [again] = kept(tmp_path, (spec(n=1000, seed=3), replace(SPEED, votes_per_second=80.0)))
     assert again.passes_per_second == pytest.approx(100.0)
     assert again.name == result.name
 
