@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check picture schema benchmark benchmark-store benchmark-engine benchmark-scale clean
+.PHONY: install demo test test-fast check picture schema benchmark benchmark-store benchmark-engine benchmark-scale clean
 
 install: .venv/installed
 
@@ -12,15 +12,20 @@ install: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# The main job on the embedded data set: train, certify, compare.
+# The main job on the embedded dataset: train, certify, compare.
 demo: install
 	$(BIN)/rsbench sweep --dataset digits --method dssn,ssn,uniform,cohen --sigma 0.25,0.5,1 --seed 0,1,2
 	$(BIN)/rsbench leaderboard --dataset digits --norm l1 --radius 0.25,0.5,1
-	@echo "Open the dashboard with: $(BIN)/rsbench dashboard"
+	$(BIN)/rsbench export figure --dataset digits --norm l1 --to curves.svg --force
+	@echo "The certified-accuracy curves are in curves.svg. Open the dashboard with: $(BIN)/rsbench dashboard"
 
 # In two processes, a file to one of them: tests wait for Ray, servers and browsers more than they compute.
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# The tests that need neither seconds nor a browser, for use while you work.
+test-fast: install
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -q -m "not slow and not browser and not statistical"
 
 check: install
 	$(BIN)/ruff check .

@@ -116,16 +116,3 @@ def test_two_curves_of_a_run_share_an_axis_that_moves_by_tenths() -> None:
 
     assert end(0.5) == end(1.0) == pytest.approx(1.015)
     assert end(1.02) == end(1.1) == pytest.approx(1.015 * 1.1)
-
-
-def test_colours_follow_from_the_measure_and_every_method_has_its_own() -> None:
-    colours = {name: method_colour(name) for name in METHODS}
-    assert len(set(colours.values())) == len(METHODS)
-    assert colours["uniform"] == FAMILY_COLOURS["uniform"]
-    assert method_colour("nobody knows it") == family_colour("laplace") == OTHER_COLOUR
-    with FAMILIES.registered("laplace", Family("laplace", "Laplace noise", "nowhere:nothing")):
-        method = Method("laplace", "Laplace", "laplace", "noise-augmentation", "cohen", "Nobody 2026")
-        with METHODS.registered("laplace", method):
-            assert method_colour("laplace") not in {OTHER_COLOUR, *colours.values()}
-            # Adding a method changes no other method's colour.
-            assert {name: method_colour(name) for name in colours} == colours
