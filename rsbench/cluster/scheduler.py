@@ -44,7 +44,7 @@ _CALLS_PER_ACTOR = 2
 _MAX_IMAGES_TOGETHER = 500
 # A machine may be taken away twice by chance; a chunk that fails a third time most likely always will.
 _MAX_ATTEMPTS = 3
-# A local worker starts in a few seconds, so the user is told only where the start takes longer.
+# A local worker starts in a few seconds, so a notice appears only where the start takes longer.
 _SECONDS_UNTIL_NOTICE = 15.0
 
 

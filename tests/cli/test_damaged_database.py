@@ -137,7 +137,7 @@ def test_an_older_file_that_may_not_be_written_says_so(
     subprocess.run(["mount", "--bind", str(old), str(old)], check=True)
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", str(old)], check=True)
-        assert "readonly database: give a file" in refused(f"db upgrade --db {old}", capfd, code=1)
+        assert "readonly database: name a writable file" in refused(f"db upgrade --db {old}", capfd, code=1)
     finally:
         subprocess.run(["umount", str(old)], check=True)
     assert list(folder.glob("old.db.*")) == []
