@@ -66,7 +66,7 @@ def bench(
     ] = False,
     json: o.Json = False,
 ) -> None:
-    """Measure the forward passes per second of the network alone and of a whole run, and estimate that run's time.
+    """Measure the speed of a network and estimate a run's time.
 
     Without --checkpoint the network is untrained: weights do not change its speed. Only the speed is kept, for the
     --dry-run of other commands.

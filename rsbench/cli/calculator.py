@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from rsbench.cli import options as o
 from rsbench.errors import UsageError
@@ -31,50 +32,45 @@ _NUMBER = re.compile(r"[+-]?(\d{1,40}/\d{1,40}|(\d{1,40}(\.\d{0,400})?|\.\d{1,40
 class RadiusRequest:
     """The options of `rsbench radius` as they were typed; None where an option was left out."""
 
-    votes: str | None = None
-    """Votes of every class, between commas."""
-
-    selected: int | None = None
-    """The class that other votes selected."""
-
-    n: int | None = None
-    """What the votes must sum to."""
-
-    classes: int | None = None
-    """How many classes must have votes."""
-
-    alpha: str | None = None
-    """Failure probability."""
-
-    procedure: str | None = None
-    """How votes become bounds."""
-
-    pa: str | None = None
-    """Lower bound on the probability of the class, instead of votes."""
-
-    pb: str | None = None
-    """Upper bound on the probability of the runner-up."""
-
-    sigma: str | None = None
-    """Standard deviation of the noise."""
-
-    half_width: str | None = None
-    """λ of uniform or splitting noise, instead of `sigma`."""
-
-    dim: int | None = None
-    """Number of values of an image."""
-
-    image: Path | None = None
-    """An image file."""
-
-    caps: str | None = None
-    """max(x, 1−x) of every pixel between commas, instead of an image."""
-
-    q: int | None = None
-    """Quantisation steps."""
-
-    measure: str | None = None
-    """Name of the family of smoothing measures."""
+    votes: Annotated[str | None, typer.Option(help="Votes of all classes, separated by commas, such as 950,30,20.")] = (
+        None
+    )
+    selected: Annotated[
+        int | None, typer.Option(help="The class that other votes selected.", show_default="the most voted class")
+    ] = None
+    n: Annotated[int | None, typer.Option("--n", help="What the votes must sum to.")] = None
+    classes: Annotated[int | None, typer.Option(help="The number of classes that must have votes.")] = None
+    alpha: Annotated[
+        str | None, typer.Option(help="Failure probability: the probability that the certificate is wrong (one-sided).")
+    ] = None
+    procedure: Annotated[
+        str | None,
+        typer.Option("--bounds", help=f"{' or '.join(PROCEDURES)}: how votes become confidence bounds.",
+                     show_default=PROCEDURES[0]),
+    ] = None  # fmt: skip
+    pa: Annotated[str | None, typer.Option(help="Lower bound on the probability of the class, instead of votes.")] = (
+        None
+    )
+    pb: Annotated[
+        str | None, typer.Option(help="Upper bound on the probability of the runner-up.", show_default="1 − pa")
+    ] = None
+    sigma: Annotated[str | None, typer.Option(help="Standard deviation of the noise.")] = None
+    half_width: Annotated[
+        str | None, typer.Option(help="λ of uniform or splitting noise, instead of sigma. It is √3·σ.")
+    ] = None
+    dim: Annotated[
+        int | None, typer.Option(help="Number of values of an image: for box, and for an l∞ radius with l2.")
+    ] = None
+    image: Annotated[
+        Path | None, typer.Option(help="For box-image: an image file or .npy array, as the network sees it.")
+    ] = None
+    caps: Annotated[str | None, typer.Option(help="For box-image: max(x, 1−x) of all pixels, separated by commas.")] = (
+        None
+    )
+    q: Annotated[int | None, typer.Option("--q", help="Pixels are multiples of 1/q: 255 for images of 8 bits.")] = None
+    measure: Annotated[
+        str | None, typer.Option(help=f"Check that the theorem holds for this noise: {', '.join(FAMILIES)}.")
+    ] = None
 
     def given(self) -> list[str]:
         """The names of the options that were given."""

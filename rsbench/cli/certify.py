@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rsbench.cli import options as o
-from rsbench.cli.output import say, tell_estimate, tell_finished
+from rsbench.cli.output import print_estimate, print_finished, say
 from rsbench.cli.progress import ProgressLine
 from rsbench.errors import UsageError
 
@@ -88,7 +88,7 @@ def certify(
     if dry_run:
         from rsbench.jobs.estimate import dry_run_certify
 
-        tell_estimate(dry_run_certify(request, data, location, o.home(), workers=run.workers, say=say), json)
+        print_estimate(dry_run_certify(request, data, location, o.home(), workers=run.workers, say=say), json)
         return
 
     from rsbench.jobs.certify import certify as certify_images
@@ -96,4 +96,4 @@ def certify(
     finished = certify_images(
         request, data, location, o.home(), workers=run.workers, allow_guessing=force, listener=ProgressLine()
     )
-    tell_finished(finished, json)
+    print_finished(finished, json)

@@ -27,7 +27,10 @@ def compare(
     db: o.Database = None,
     json: o.Json = False,
 ) -> None:
-    """Compare two sealed runs image by image: is the difference more than chance?"""
+    """Compare two sealed runs image by image.
+
+    The tests say whether the difference is more than chance.
+    """
     radii = split_radii(radius)
     if not 0.0 < confidence < 1.0:
         raise UsageError(f"--confidence {confidence:g}: give a number between 0 and 1, such as 0.95")

@@ -1,4 +1,4 @@
-"""`rsbench dashboard`: the board in a browser."""
+"""`rsbench dashboard`: serve the board in a browser."""
 
 import os
 import sys
@@ -13,20 +13,21 @@ from rsbench.errors import UsageError
 
 
 def dashboard(
-    port: Annotated[int, typer.Option(envvar="RSBENCH_PORT", help="Port on this machine.")] = 8501,
+    port: Annotated[int, typer.Option(envvar="RSBENCH_PORT", help="Port to listen on.")] = 8501,
     address: Annotated[
-        str, typer.Option(envvar="RSBENCH_ADDRESS", help="Address to listen on: 0.0.0.0 lets other machines in.")
+        str,
+        typer.Option(envvar="RSBENCH_ADDRESS", help="Address to listen on. With 0.0.0.0, other machines can connect."),
     ] = "127.0.0.1",
     db: o.Database = None,
 ) -> None:
-    """Serve the leaderboard, the curves and other certificates of every run until Ctrl-C."""
+    """Serve the board in a browser until you press Ctrl-C."""
     if not 1 <= port <= 65535:
-        raise UsageError(f"--port {port}: give a number from 1 to 65535")
+        raise UsageError(f"--port must lie between 1 and 65535 (got {port})")
     from rsbench.store.location import location_name
 
     location = o.database(db)
     host = "localhost" if address == "127.0.0.1" else address
-    say(f"results in {location_name(location)}; open http://{host}:{port} (Ctrl-C ends)")
+    say(f"results in {location_name(location)}; open http://{host}:{port}; press Ctrl-C to stop")
     pages = bundled("dashboards")
     command = [sys.executable, "-m", "streamlit", "run", str(pages / "app.py")]
     flags = {

@@ -1,4 +1,4 @@
-"""`rsbench db`: the database itself."""
+"""`rsbench db`: check, upgrade or describe the database."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -11,9 +11,7 @@ from rsbench.cli.progress import ProgressLine
 from rsbench.errors import MismatchError
 from rsbench.report.numbers import count_text
 
-app = typer.Typer(
-    help="The database: its revision, bringing it up to date, and whether it is still whole.", no_args_is_help=True
-)
+app = typer.Typer(help="Check, upgrade or describe the database.", no_args_is_help=True)
 
 
 @app.command()
@@ -33,7 +31,7 @@ def current(db: o.Database = None, json: o.Json = False) -> None:
 
 @app.command()
 def upgrade(db: o.Database = None) -> None:
-    """Bring the database to the revision that this rsbench needs; it is made when it is not there yet."""
+    """Create the database, or bring it to the revision that this rsbench needs."""
     from rsbench.store.location import location_name
     from rsbench.store.revisions import upgrade_database
 
@@ -48,12 +46,16 @@ def upgrade(db: o.Database = None) -> None:
 @app.command()
 def check(
     runs: Annotated[
-        list[str] | None, typer.Argument(metavar="RUN...", help="The starts of runs' fingerprints; none: everything.")
+        list[str] | None,
+        typer.Argument(metavar="RUN...", help="The starts of runs' fingerprints.", show_default="all runs"),
     ] = None,
     db: o.Database = None,
     json: o.Json = False,
 ) -> None:
-    """Compare every sealed run with its seal and its curves with its rows, and look for rows that refer to nothing."""
+    """Compare sealed runs with their seals and curves.
+
+    Rows that refer to missing rows are reported too. The exit code is 4 if anything is wrong.
+    """
     from rsbench.store.store import Store
 
     progress = ProgressLine()
@@ -72,7 +74,7 @@ def check(
             print(f"run {finding.run[:12]}: {finding.message}" if finding.run else finding.message)
     if findings:
         raise MismatchError(
-            f"{count_text(len(findings), 'finding')}: what is sealed never changes, so restore a copy, or say with "
-            "rsbench annotate which runs are invalid"
+            f"{count_text(len(findings), 'finding')}: sealed runs never change, so restore a copy of the database, or "
+            "mark runs as invalid with rsbench annotate"
         )
-    say(f"{count_text(sealed, 'sealed run')}: every seal, curve and reference holds")
+    say(f"{count_text(sealed, 'sealed run')}: all seals, curves and references are correct")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rsbench.report.runs import RunFilters
 
 app = typer.Typer(
-    help="Write results to files: tables, figures, LaTeX, a page for a browser. The suffix gives the format.",
+    help="Write results to files: tables, figures, LaTeX, web pages.",
     no_args_is_help=True,
 )
 

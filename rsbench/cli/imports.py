@@ -25,9 +25,7 @@ from rsbench.theory.catalogue import CERTIFICATES
 if TYPE_CHECKING:
     from rsbench.jobs.importing import ImportedFile
 
-app = typer.Typer(
-    help="Import results that others computed; they stand apart from measured ones.", no_args_is_help=True
-)
+app = typer.Typer(help="Import results that others computed, in tables of their own.", no_args_is_help=True)
 
 
 @dataclass(frozen=True)

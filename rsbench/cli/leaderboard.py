@@ -26,7 +26,10 @@ def leaderboard(
     json: o.Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, in full precision.")] = False,
 ) -> None:
-    """Print the leaderboard of sealed runs; the best sigma of a method unless --all."""
+    """Print the leaderboard of sealed runs.
+
+    Each number is that of the method's best sigma, unless you give --all.
+    """
     radii, chosen_norm = split_radii(radius), o.choice("--norm", norm, NORMS)
     if json and csv:
         raise UsageError("--json and --csv exclude each other: choose one")

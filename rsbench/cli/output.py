@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, prose on stderr."""
+"""What commands print: data to stdout, messages to stderr."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rsbench.report.numbers import time_text
+from rsbench.report.numbers import count_text, time_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def print_json(data: dict[str, Any]) -> None:
-    """One JSON document, with the schema's version first."""
+    """Print a JSON document that begins with the version of the schema."""
     json.dump({"schema": 1} | data, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 
 
 def print_rich(*parts: "RenderableType") -> None:
-    """Tables and text: in colour where stdout is a terminal, plain and unbroken where it is a pipe."""
+    """Print tables and text: in colour to a terminal, and without colour or line breaks to a pipe."""
     from rich.console import Console
 
     console = Console(soft_wrap=True) if not sys.stdout.isatty() else Console()
@@ -31,12 +31,12 @@ def print_rich(*parts: "RenderableType") -> None:
 
 
 def say(line: str) -> None:
-    """A line of prose."""
+    """Print a message to stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
-def tell_finished(finished: "Sequence[FinishedRun]", as_json: bool) -> None:
-    """Which runs a command brought to their seal."""
+def print_finished(finished: "Sequence[FinishedRun]", as_json: bool) -> None:
+    """Print the runs that a command has sealed, or found sealed."""
     if as_json:
         print_json(
             {
@@ -53,13 +53,13 @@ def tell_finished(finished: "Sequence[FinishedRun]", as_json: bool) -> None:
             }
         )
     images = sum(run.new_images for run in finished)
-    runs = "1 run" if len(finished) == 1 else f"{len(finished)} runs"
+    runs = count_text(len(finished), "run")
     state = f"{images:,} images certified, {runs} sealed" if images else f"nothing is missing: {runs} sealed before"
     say(f"{state}; see rsbench leaderboard --dataset {finished[0].spec.dataset}")
 
 
-def tell_estimate(estimate: "Estimate", as_json: bool) -> None:
-    """The work that a command would do."""
+def print_estimate(estimate: "Estimate", as_json: bool) -> None:
+    """Print the work that a command would do."""
     if as_json:
         print_json(asdict(estimate))
         return
@@ -68,10 +68,8 @@ def tell_estimate(estimate: "Estimate", as_json: bool) -> None:
     print(f"images            {estimate.images:>14,}")
     print(f"forward passes    {estimate.passes:>14,}")
     print(f"batches           {estimate.batches:>14,}   ({estimate.padding:,} more passes fill them)")
-    if estimate.seconds is None:
-        for speed in estimate.speeds:
-            if speed.source is None:
-                print(f"certification time: {speed.basis}")
-    else:
-        by = f"   (by {'; '.join(speed.basis for speed in estimate.speeds)})" if estimate.speeds else ""
-        print(f"certification     {time_text(estimate.seconds):>14}{by}")
+    seconds = "unknown" if estimate.seconds is None else time_text(estimate.seconds)
+    print(f"certification     {seconds:>14}")
+    for speed in estimate.speeds:
+        if estimate.seconds is not None or speed.source is None:
+            print(f"  {speed.basis}")

@@ -1,7 +1,6 @@
 """`rsbench radius`: a calculator that turns votes or probabilities into a radius, without a database or torch."""
 
 import math
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,65 +17,26 @@ from rsbench.theory.rounding import floor_decimal
 _OF_VOTES = ("selected", "n", "classes", "alpha", "procedure")
 
 
+@o.with_option_groups
 def radius(
+    *,
     name: Annotated[str | None, typer.Argument(help=f"{', '.join(CERTIFICATES)}, or that of a plugin.")] = None,
-    votes: Annotated[str | None, typer.Option(help="Votes of every class between commas, such as 950,30,20.")] = None,
-    selected: Annotated[
-        int | None, typer.Option(help="The class that other votes selected (default: the most voted).")
-    ] = None,
-    n: Annotated[
-        int | None, typer.Option("--n", help="How many votes were drawn; votes with another sum are refused.")
-    ] = None,
-    classes: Annotated[
-        int | None, typer.Option(help="Classes of the dataset; votes of another number of classes are refused.")
-    ] = None,
-    alpha: Annotated[str | None, typer.Option(help="Probability that the certificate is wrong, one-sided.")] = None,
-    procedure: Annotated[
-        str | None, typer.Option("--bounds", help="one-versus-rest (default) or top-two, which spends α on two bounds.")
-    ] = None,
-    pa: Annotated[str | None, typer.Option(help="Lower bound on the class's probability, instead of votes.")] = None,
-    pb: Annotated[str | None, typer.Option(help="Upper bound on the runner-up's (default and most: 1 − pa).")] = None,
-    sigma: Annotated[str | None, typer.Option(help="Standard deviation of the noise.")] = None,
-    half_width: Annotated[
-        str | None, typer.Option(help="λ of uniform or splitting noise, instead of sigma: √3·σ.")
-    ] = None,
-    dim: Annotated[int | None, typer.Option(help="Pixels times channels: for box, and for an l∞ radius of l2.")] = None,
-    image: Annotated[
-        Path | None, typer.Option(help="For box-image: a picture or .npy array, as the network sees it.")
-    ] = None,
-    caps: Annotated[str | None, typer.Option(help="For box-image: max(x, 1−x) of every pixel, between commas.")] = None,
-    q: Annotated[int | None, typer.Option("--q", help="Quantisation steps: pixels are k/q (8 bits: 255).")] = None,
-    measure: Annotated[
-        str | None, typer.Option(help=f"Check that the theorem holds for this noise: {', '.join(FAMILIES)}.")
-    ] = None,
+    request: RadiusRequest,
     list_all: Annotated[bool, typer.Option("--list", help="Print every certificate and what it needs.")] = False,
     json: o.Json = False,
 ) -> None:
-    """Compute a certified radius: a calculator. Numbers are decimals or fractions, taken exactly."""
+    """Compute a certified radius from votes or probabilities.
+
+    Numbers are decimals or fractions, and are taken exactly.
+    """
     if list_all:
         _print_list(json)
         return
     if name is None:
-        raise UsageError(f"no certificate is named: choose from {', '.join(CERTIFICATES)}")
+        raise UsageError(f"the name of a certificate is missing: choose from {', '.join(CERTIFICATES)}")
     certificate = CERTIFICATES.lookup(name)
-    family = None if measure is None else o.choice("--measure", measure, FAMILIES.names())
-    request = RadiusRequest(
-        votes=votes,
-        selected=selected,
-        n=n,
-        classes=classes,
-        alpha=alpha,
-        procedure=procedure,
-        pa=pa,
-        pb=pb,
-        sigma=sigma,
-        half_width=half_width,
-        dim=dim,
-        image=image,
-        caps=caps,
-        q=q,
-        measure=family,
-    )
+    if request.measure is not None:
+        o.choice("--measure", request.measure, FAMILIES.names())
     _check_options(certificate, request)
     try:
         result = calculate(certificate, request)

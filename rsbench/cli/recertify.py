@@ -54,10 +54,10 @@ def recertify(
     db: o.Database = None,
     json: o.Json = False,
 ) -> None:
-    """Compute curves of sealed runs under other certificates, n or alpha, and store them beside the runs' own.
+    """Compute curves of runs under other certificates, n or alpha.
 
-    Curves are computed from the stored votes; no noise is drawn. A curve with another n, alpha or --bounds than the run
-    declared is exploratory.
+    They are computed from the stored votes, without drawing noise, and stored beside the runs' own curves. A curve with
+    another n, alpha or --bounds than the run declared is exploratory.
     """
     radii = split_radii(radius)
     choices = _choices(certificate, n, alpha, bounds)

@@ -14,7 +14,7 @@ def show(
     db: o.Database = None,
     json: o.Json = False,
 ) -> None:
-    """Print a run: its specification, its results and where they come from."""
+    """Print a run: specification, results and provenance."""
     from rsbench.report.run_view import images_table, read_run, run_json, run_table
     from rsbench.store.store import Store
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rsbench.cli import options as o
-from rsbench.cli.output import say, tell_estimate, tell_finished
+from rsbench.cli.output import print_estimate, print_finished, say
 from rsbench.cli.progress import ProgressLine
 from rsbench.errors import UsageError
 from rsbench.methods import METHODS
@@ -52,10 +52,10 @@ def sweep(
     if dry_run:
         from rsbench.jobs.estimate import dry_run_sweep
 
-        tell_estimate(dry_run_sweep(options, data, location, o.home(), workers=run.workers, say=say), json)
+        print_estimate(dry_run_sweep(options, data, location, o.home(), workers=run.workers, say=say), json)
         return
 
     from rsbench.jobs.sweep import sweep as run_sweep
 
     finished = run_sweep(options, data, location, o.home(), workers=run.workers, listener=ProgressLine())
-    tell_finished(finished, json)
+    print_finished(finished, json)

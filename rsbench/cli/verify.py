@@ -27,7 +27,7 @@ def verify(
     db: o.Database = None,
     json: o.Json = False,
 ) -> None:
-    """Recompute random images of a sealed run and compare their votes.
+    """Recompute random images of a run and compare their votes.
 
     Images that share batches with a drawn one are recomputed and compared too. The exit code is 4 if votes differ.
     """

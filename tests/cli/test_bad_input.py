@@ -72,7 +72,7 @@ from tests.fixtures.trained import store_with
         ("leaderboard --json --csv", "--json and --csv exclude each other"),
         ("show abcdef", "no results yet at"),
         ("db current", "there is no database at"),
-        ("dashboard --port 0", "--port 0: give a number from 1 to 65535"),
+        ("dashboard --port 0", "--port must lie between 1 and 65535 (got 0)"),
     ],
 )
 def test_bad_input_is_one_line_with_exit_2(

@@ -119,7 +119,7 @@ def test_a_dry_run_counts_and_writes_nothing(home: Path, capfd: pytest.CaptureFi
     }
     text = printed(command, capfd)
     assert "batches                       24   (2,036 more passes fill them)\n" in text
-    assert text.endswith(f"certification time: {basis}\n")
+    assert text.endswith(f"certification            unknown\n  {basis}\n")
     assert not home.exists()
     printed(f"{advice.removeprefix('run rsbench ')} --seconds 0.001", capfd)
     assert [speed["source"] for speed in printed_json(command, capfd)["speeds"]] == ["bench"]
@@ -149,8 +149,8 @@ def test_a_dry_run_estimates_time_from_the_last_bench(known: Path, capfd: pytest
         assert estimate["seconds"] == pytest.approx(19 * 1024 / speed)
         assert [found["source"] for found in estimate["speeds"]] == ["bench"]
     # The other noise is named, because it takes another time.
-    assert "(by mlp: rsbench bench of 20" in (text := printed(f"{CERTIFY} --method uniform --dry-run", capfd))
-    assert text.endswith(", with splitting noise)\n")
+    assert "\n  mlp: rsbench bench of 20" in (text := printed(f"{CERTIFY} --method uniform --dry-run", capfd))
+    assert text.endswith(", with splitting noise\n")
     [file] = (known / "bench").iterdir()
     file.write_text("{")
     assert printed_json(f"{CERTIFY} --method uniform --dry-run", capfd)["speeds"][0]["source"] == "store"

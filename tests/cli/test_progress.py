@@ -2,9 +2,12 @@
 
 import json
 import os
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from rsbench.cli import progress
 from rsbench.cli.main import run
@@ -28,6 +31,21 @@ def test_without_a_terminal_progress_is_lines_with_speed_and_time_left(
         "certifying: 25/100 images, ETA 15 s, 5 images/s, ssn: 4.0 % abstained",
         "certifying: 50 of 100 images in 12.5 s",
     ]
+
+
+def test_the_bar_and_its_details_fit_into_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = StringIO()
+    monkeypatch.setattr(progress, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=80))
+    line = progress.ProgressLine()
+    line.begin("certifying", 1_000_000, "images")
+    detail = "dssn sigma 0.5 seed 0: 0.0 % abstained, certified 40.0 % at 0.25, 20.0 % at 0.5, 0.0 % at 1"
+    line.advance(500_000, detail)
+    line.end()
+    lines = Text.from_ansi(screen.getvalue()).plain.splitlines()
+    assert max(map(len, lines)) <= 80
+    shown = " ".join(" ".join(lines).split())
+    assert "500000/1000000 images" in shown
+    assert detail in shown
 
 
 def test_show_says_whether_somebody_is_at_work(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -204,7 +204,10 @@ VOTES = "--votes 950,30,20 --alpha 0.001 --sigma 1"
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "no certificate is named: choose from cohen, lecuyer, li, lee, box-log, box, box-image, dssn"),
+        (
+            "",
+            "the name of a certificate is missing: choose from cohen, lecuyer, li, lee, box-log, box, box-image",
+        ),
         ("cohn", "unknown certificate 'cohn': choose from cohen,"),
         ("cohen", "cohen needs --votes and --alpha, or --pa"),
         ("cohen --pa 0.9", "cohen needs --sigma"),

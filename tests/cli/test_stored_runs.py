@@ -118,7 +118,7 @@ def test_check_passes_and_names_what_was_changed(
 ) -> None:
     out, err = printed("db check", capfd)
     assert out == ""
-    assert err.endswith("3 sealed runs: every seal, curve and reference holds\n")
+    assert err.endswith("3 sealed runs: all seals, curves and references are correct\n")
     with sqlite3.connect(home / "results.db") as connection:
         connection.execute("UPDATE image_result SET radius = 9 WHERE run_id = 1 AND image_index = 3")
     connection.close()
@@ -126,4 +126,4 @@ def test_check_passes_and_names_what_was_changed(
     assert run(["db", "check"]) == 4
     captured = capfd.readouterr()
     assert captured.out.startswith(f"run {runs['ssn'][:12]}: its rows or its specification changed after it was sealed")
-    assert captured.err.splitlines()[-1].startswith("rsbench: 3 findings: what is sealed never changes")
+    assert captured.err.splitlines()[-1].startswith("rsbench: 3 findings: sealed runs never change")

@@ -58,6 +58,21 @@ def test_every_command_is_documented_with_every_option_and_no_other(name: str, c
     assert documented - flags(command) <= {"--all"}
 
 
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=[name for name, _ in commands()])
+def test_the_help_fits_into_80_columns(name: str, command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    text = command.make_context(name, [], resilient_parsing=True).get_help()
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_list_of_commands_shows_whole_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    program: Any = typer.main.get_command(application())
+    text = program.make_context("rsbench", [], resilient_parsing=True).get_help()
+    assert "..." not in text
+
+
 def test_no_section_is_of_a_command_that_is_not() -> None:
     assert set(re.findall(r"^## (rsbench .*)$", COMMANDS, re.MULTILINE)) == {name for name, _ in commands()}
 
