@@ -72,15 +72,16 @@ class BoardEntry:
     @property
     def label(self) -> str:
         """Remark and variant in one line, empty where there is neither."""
-        return "; ".join(text for text in (self.remark, self._training_text, self.variant) if text)
+        return "; ".join(text for text in (self.remark, self.training_text, self.variant) if text)
 
     @property
     def caveats(self) -> str:
         """Remark and notes in one line, empty where there are none."""
-        return "; ".join(text for text in (self.remark, self._training_text, *self.notes) if text)
+        return "; ".join(text for text in (self.remark, self.training_text, *self.notes) if text)
 
     @property
-    def _training_text(self) -> str:
+    def training_text(self) -> str:
+        """The σ of the training where the runs certify with another one, else empty."""
         return "" if self.trained_sigma is None else f"trained at σ = {self.trained_sigma:g}"
 
     @property

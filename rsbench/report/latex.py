@@ -98,7 +98,7 @@ def _below(row: Row, board: Leaderboard) -> str:
         parts = [] if seed is None else [row.seeds_label]
     else:
         parts = [*([] if seed is None else [f"seed {seed}"]), f"run {run.fingerprint[:12]}"]
-    text = ", ".join([*parts, *([row.entry.variant] if row.entry.variant else [])])
+    text = ", ".join([*parts, *(label for label in (row.entry.training_text, row.entry.variant) if label)])
     return rf"{{\scriptsize {escaped(text)}}}"
 
 

@@ -99,7 +99,7 @@ def _method(row: Row, group: Group, board: Leaderboard) -> Text:
         below = [votes]
     if board.select_best:
         below[-1] += f" · {row.seeds_label}" if row.seeds_label else ""
-    below += [line for line in (entry.remark, entry.variant, row.reproduced_label) if line]
+    below += [line for line in (entry.remark, entry.training_text, entry.variant, row.reproduced_label) if line]
     return Text.assemble(entry.title, *((f"\n{line}", "dim") for line in below))
 
 

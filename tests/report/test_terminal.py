@@ -31,6 +31,14 @@ def test_accuracies_are_rounded_down_and_the_spread_stands_beside() -> None:
     assert "66.6" in printed(a_run([0.6, 0.6], images=3))
 
 
+def test_a_row_says_which_sigma_its_checkpoints_were_trained_with_where_it_is_another() -> None:
+    usual = a_run([0.6], sigma=0.5)
+    other = a_run([0.7], sigma=0.75, training_sigma=0.5, checkpoint=usual.checkpoint_sha256)
+    rows = printed(usual, other).split("clean†")[1].splitlines()
+    assert sum(row.strip() == "trained at σ = 0.5" for row in rows) == 1
+    assert "trained at" not in printed(usual)
+
+
 def test_a_selected_sigma_has_its_asterisk_explained() -> None:
     text = printed(a_run([0.6], sigma=0.5), a_run([0.7], sigma=1.0))
     assert "σ 0.5 *" in text
