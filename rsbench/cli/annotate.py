@@ -31,7 +31,8 @@ def annotate(
     """Mark a sealed run as invalid, superseded or reproduced. The board follows the mark; the run does not change."""
     if [invalid, superseded_by is not None, reproduced_by is not None].count(True) != 1:
         raise UsageError("give exactly one of --invalid, --superseded-by RUN and --reproduced-by RUN")
-    reason, who = _line("--why", why), _line("--author", author if author is not None else getpass.getuser())
+    reason = _line("--why", why)
+    author = _line("--author", author if author is not None else getpass.getuser())
     kind: AnnotationKind = "invalid" if invalid else "superseded" if superseded_by is not None else "reproduced"
 
     from rsbench.jobs.annotate import annotate as annotate_run
@@ -39,7 +40,7 @@ def annotate(
 
     with Store.open_existing(o.database(db)) as store:
         record, name = store.run(run), superseded_by or reproduced_by
-        annotate_run(store, record, kind, None if name is None else store.run(name), reason=reason, author=who)
+        annotate_run(store, record, kind, None if name is None else store.run(name), reason=reason, author=author)
     say(f"run {record.fingerprint[:12]} is {kind}; see rsbench show {record.fingerprint[:12]}")
 
 

@@ -176,7 +176,7 @@ def _certified_parts(
             devices |= kinds
             _check_one_kind(work.spec, counted[0].chunk, devices)
             images = certify_chunks(work.spec, dataset.info, dataset.labels_N, counted)
-            yield _CertifiedPart(images, sum(one.seconds for one in counted), kinds)
+            yield _CertifiedPart(images, sum(votes.seconds for votes in counted), kinds)
 
 
 def _by_index(parts: Sequence[ImageColumns]) -> ImageColumns:

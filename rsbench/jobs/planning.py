@@ -150,9 +150,9 @@ def certified_measure(
 
 
 def noise_of(options: CertifyOptions, measure: MeasureSpec, info: DatasetInfo) -> Noise:
-    """How noise is drawn: in whole numbers wherever it can be, unless told otherwise.
+    """Return how the noise of a run is drawn: as integers wherever possible, unless the options choose float32.
 
-    Raises UsageError when whole numbers are asked for and cannot be had.
+    Raises UsageError when the options ask for integer noise and it is not possible.
     """
     if measure.is_enumerated:
         return "enumerated"
@@ -244,12 +244,12 @@ def _nothing_to_certify(store: Store, dataset: ImageDataset, description: Checkp
             f"every known checkpoint of {name} has a sealed run: name one with --checkpoint or --method "
             "to certify it again under other options"
         )
-    wanted = f" of {description.method}" if description.method else ""
+    of_method = f" of {description.method}" if description.method else ""
     at = f" at sigma {description.sigma:g}" if description.sigma is not None else ""
     network = f" --architecture {description.architecture}" if description.architecture is not None else ""
     if dataset.training_set() is None:
-        return f"no checkpoint{wanted}{at} of {name} is known: give a file with --checkpoint FILE"
+        return f"no checkpoint{of_method}{at} of {name} is known: give a file with --checkpoint FILE"
     return (
-        f"no checkpoint{wanted}{at} of {name} is known{network and f' with{network}'}: give a file with "
+        f"no checkpoint{of_method}{at} of {name} is known{network and f' with{network}'}: give a file with "
         f"--checkpoint FILE, or train one with rsbench sweep --method {method} --dataset {name}{network}"
     )

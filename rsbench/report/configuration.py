@@ -47,7 +47,7 @@ class BoardEntry:
     """What else a reader must know of the numbers."""
 
     uses_integer_noise: bool = False
-    """Whether the noise was drawn in whole numbers, so that the certificate speaks of images on the grid."""
+    """Whether the noise was drawn as integers, so that the certificate speaks of images on the grid."""
 
     variant: str = ""
     """What distinguishes the line from others of the same method that must not be averaged with it."""
@@ -257,7 +257,7 @@ def _entry(run: RunRecord) -> BoardEntry:
 
 
 def _with_noise_named(entry: BoardEntry, with_integer_noise: set[BoardEntry]) -> BoardEntry:
-    """Name the noise of an entry if the board has the same entry with noise in whole numbers."""
+    """Name the noise of an entry if the board has the same entry with integer noise."""
     has_counterpart = not entry.uses_integer_noise and replace(entry, uses_integer_noise=True) in with_integer_noise
     return replace(entry, variant=NOISE_TEXT["philox4x32-float"]) if has_counterpart else entry
 

@@ -63,7 +63,7 @@ def figure_bytes(chart: alt.TopLevelMixin, suffix: str) -> bytes:
 def _renumbered(svg: str) -> str:
     """Number the clipping paths of a drawing from 1. The library counts on through a process, so bytes would differ."""
     numbers = {name: f"clip{i}" for i, name in enumerate(dict.fromkeys(re.findall(r'id="(clip\d+)"', svg)), start=1)}
-    return re.sub(r'(?<=[#"])clip\d+(?=[)"])', lambda found: numbers.get(found[0], found[0]), svg)
+    return re.sub(r'(?<=[#"])clip\d+(?=[)"])', lambda match: numbers.get(match[0], match[0]), svg)
 
 
 def _panel(curves: pd.DataFrame, legend_of: pd.DataFrame, width: int, height: int) -> Any:

@@ -16,7 +16,7 @@ TIER_TEXT: Mapping[Tier, str] = {
 }
 
 NOISE_TEXT: Mapping[Noise, str] = {
-    "philox4x32-grid": "noise in whole numbers",
+    "philox4x32-grid": "integer noise",
     "philox4x32-float": "noise in float32",
     "philox-block100-float32": "noise in float32, keyed by blocks of an early rsbench",
     "enumerated": "every split",
