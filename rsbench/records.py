@@ -113,8 +113,8 @@ class ImageColumns:
 
     @property
     def correct_N(self) -> BoolArray:
-        """Whether the smoothed classifier returned the label. An abstention is not correct."""
-        return np.asarray(self.predicted_N == self.label_N)
+        """Whether the smoothed classifier returned the label: never where it abstained or the label is missing (−1)."""
+        return np.asarray((self.predicted_N == self.label_N) & (self.predicted_N >= 0))
 
     def __len__(self) -> int:
         return len(self.index_N)

@@ -301,6 +301,8 @@ def _number(option: str, text: str) -> Fraction:
     try:
         value = Fraction(text.strip())
         float(value)
-    except (ZeroDivisionError, OverflowError) as error:
+    except ZeroDivisionError as error:
+        raise UsageError(f"{option} {text}: the denominator is 0: give a fraction such as 19/20") from error
+    except OverflowError as error:
         raise UsageError(f"{option} {text}: too large for a number") from error
     return value

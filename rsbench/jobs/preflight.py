@@ -22,9 +22,9 @@ _SIGNIFICANCE = 0.01
 
 
 def check_above_chance(checkpoint: BaseClassifier, dataset: ImageDataset, images: str) -> None:
-    """Raise CheckpointError when a classifier is no better than guessing on 100 images and on noisy copies of them.
+    """Raise CheckpointError when a classifier is no better than guessing on 100 images and no better on noisy copies.
 
-    A network that was trained on much noise may be at chance on images without noise, so either of the two suffices.
+    A network that was trained on much noise may be at chance on images without noise, so passing either test suffices.
     The most common cause is a wrong normalisation. Nothing is raised for so few images that guessing could get all of
     them right. All is computed on the CPU of this process.
 

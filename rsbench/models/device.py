@@ -25,7 +25,7 @@ _LARGEST_TRIM_THRESHOLD = 2**31 - 1
 
 
 def prepare_device(name: str) -> "torch.device":
-    """Configure a device to give the same bits for the same batch, and return it.
+    """Set torch, for the whole process, to give the same bits for the same batch, and return the device.
 
     It uses one thread, no TF32 and no autotuning. name: `cpu` or `cuda`.
     Raises UsageError when this machine has no such device.

@@ -37,9 +37,10 @@ class CurveRequest:
 def standing_of(request: CurveRequest, declared: CurveRequest) -> Standing:
     """Return the standing of a curve that is requested after a run which declared another one.
 
-    If procedure, n and α are the declared ones, so are the confidence bounds. These hold together with probability
-    1 − α whichever theorem is applied to them, so a theorem that is chosen by its results is valid too: the curve is
-    declared. A choice of procedure, n or α is exploratory.
+    If procedure, n and α are the declared ones, so are the confidence bounds. The bounds of an image hold together with
+    probability at least 1 − α whichever theorem is applied to them, so a theorem that is chosen by its results is valid
+    too: the curve is declared. A choice of procedure, n or α is exploratory; the caller makes that *stated afterwards*
+    where the user states that it was fixed before.
     """
     same_bounds = (
         request.procedure == declared.procedure

@@ -207,7 +207,10 @@ _KNOWN_NORMAL = (-0.4416774809360504, 0.746546745300293, -0.20095379650592804, 1
 
 @cache
 def check_streams(device: torch.device) -> None:
-    """Compare the first draws on a device with known ones. Raises UsageError if torch draws other numbers there."""
+    """Compare the first draws on a device with known ones, once per device and process.
+
+    Integers and uniform numbers must be equal, normal numbers to 10⁻⁶. Raises UsageError if they are not.
+    """
     integers, uniform, normal = (KeyedRandom.of(7, Stage.ESTIMATE, 11, range(5, 6), device) for _ in range(3))
     matches = (
         integers.integers(1000, (6,))[0].tolist() == list(_KNOWN_INTEGERS)

@@ -207,7 +207,7 @@ class Writer:
     def add_curve(self, run_id: int, curve: NewCurve, *, statement: str | None = None) -> bool:
         """Add a curve that was computed from the votes of a sealed run. Return whether it was new.
 
-        statement: where certificate, n and α had been fixed beforehand, in the words of whoever states it.
+        statement: where procedure, n and α had been fixed beforehand, in the words of whoever states it.
         Raises StoreError when the run is not sealed, and when a curve with the same certificate, procedure, n and α is
         stored with different values.
         """

@@ -54,9 +54,9 @@ def simultaneous_certified_lower(certified: npt.ArrayLike, images: int, alpha: f
 
 
 def wrong_certificates_quantile(images: int, alpha: float, rho: float) -> int:
-    """Return the smallest Q that a Bin(m, α) variable exceeds with probability at most ρ.
+    """Return the (1−ρ)-quantile of Bin(m, α): the smallest Q with P(Bin(m, α) > Q) ≤ ρ.
 
-    Raises ValueError when a probability is out of range.
+    Raises ValueError unless m ≥ 1 and α and ρ lie strictly between 0 and 1.
     """
     _checked_counts(0, images, alpha, rho)
     low, high = -1, images
