@@ -232,7 +232,7 @@ VOTES = "--votes 950,30,20 --alpha 0.001 --sigma 1"
         ("lee --pa 0.9 --pb 1.1 --sigma 1", "pB must be a probability in [0, 1], got 1.1"),
         ("lee --pb 0.1 --sigma 1", "lee needs --votes and --alpha, or --pa"),
         ("lee --pa nan --sigma 1", "--pa nan: give a decimal number or a fraction"),
-        ("lee --pa 1/0 --sigma 1", "--pa 1/0: too large for a number"),
+        ("lee --pa 1/0 --sigma 1", "--pa 1/0: the denominator is 0"),
         ("lee --pa 1e999 --sigma 1", "--pa 1e999: too large for a number"),
         ("lee --pa 0.9 --sigma 0", "λ must be a positive number, got 0"),
         ("cohen --pa 0.9 --sigma=-1", "σ must be a positive number, got -1"),

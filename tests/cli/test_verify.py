@@ -88,7 +88,7 @@ def test_what_cannot_be_verified_is_one_line(
     name = certified["ssn"][:12]
     for arguments, complaint in (
         ("--sample 0", "--sample must be at least 1 (got 0)"),
-        ("--seed -1", "give a whole number"),
+        ("--seed -1", "--seed must be at least 0 (got -1)"),
         ("--workers -1", "give 0 or more"),
     ):
         assert complaint in refused(f"verify {name} {arguments}", capfd)

@@ -160,7 +160,7 @@ def test_different_row_for_a_stored_image_is_refused_and_both_are_shown(
     changed: dict[str, Any] = {
         name: (value,) if name == "votes" else np.array([value]) for name, value in change.items()
     }
-    with pytest.raises(StoreError, match=f"image 7 of run {run.id} is stored with") as error:
+    with pytest.raises(StoreError, match=f"image 7 of run {run.fingerprint[:12]} is stored with") as error:
         store.write_chunk(run.id, replace(stored, **changed), seconds=1.0, provenance=PROVENANCE)
     for value in (shown_value, *(getattr(stored, name)[0] for name in change if name != "votes")):
         assert str(value) in str(error.value)
