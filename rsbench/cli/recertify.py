@@ -84,6 +84,12 @@ def recertify(
         print_json({"curves": [recertified_json(result, radii) for result in results]})
     elif results:
         print_rich(recertified_table(results, radii))
+    for result in results:
+        if declared is not None and result.curve.standing != "declared" and result.statement != declared:
+            say(
+                f"run {result.run.fingerprint[:12]}: --declared changes nothing, because this curve was stored before as "
+                f"{result.curve.standing}"
+            )
     new = sum(curve.is_new for curve in curves)
     say(
         f"{count_text(new, 'curve')} stored, {len(curves) - new:,} already in the store; "

@@ -1,7 +1,7 @@
 """`rsbench recertify`: new curves of sealed runs, computed from their votes and stored beside their own."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -48,6 +48,8 @@ class RecertifiedCurve:
     """A curve that is now in the store."""
 
     result: CurveResult
+    """The curve, with the standing and the statement that the store has."""
+
     is_new: bool
     """Whether the store did not have it before."""
 
@@ -98,7 +100,9 @@ def recertify_runs(
         looks_at_images = CERTIFICATES[curve.request.certificate].looks_at_images
         caps = fetch_caps_of(dataset_of(curve.votes.run, data_root)) if looks_at_images else None
         result = curve.votes.compute(curve.request, statement=statement, caps=caps)
-        yield RecertifiedCurve(result, store.add_curve(result.run.id, result.curve, statement=result.statement))
+        added = store.add_curve(result.run.id, result.curve, statement=result.statement)
+        curve_as_stored = replace(result.curve, standing=added.record.standing)
+        yield RecertifiedCurve(replace(result, curve=curve_as_stored, statement=added.record.statement), added.is_new)
 
 
 def fetch_caps_of(dataset: ImageDataset) -> FetchCaps:

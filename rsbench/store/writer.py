@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from rsbench.errors import StoreError
 from rsbench.records import (
     AnnotationKind,
+    CurveRecord,
     DatasetInfo,
     EpochRecord,
     ImageColumns,
@@ -27,7 +28,7 @@ from rsbench.store.engine import insert_row, registration_transaction, write_tra
 from rsbench.store.images import add_images
 from rsbench.store.imports import ImportOutcome, import_run
 from rsbench.store.registration import add_dataset, add_or_move_checkpoint, add_sweep, add_training
-from rsbench.store.run_records import run_name
+from rsbench.store.run_records import CURVE_COLUMNS, curve_record, run_name
 from rsbench.store.seal import seal_run
 
 
@@ -42,6 +43,16 @@ class OpenRun:
 
     done: frozenset[int]
     """Indices of the images that have a result. Empty for a sealed run, whose images are not read."""
+
+
+@dataclass(frozen=True)
+class AddedCurve:
+    """A curve as the store has it after `Writer.add_curve`."""
+
+    record: CurveRecord
+    """The stored curve. If it was there before, it keeps the standing and the statement that it was stored with."""
+
+    is_new: bool
 
 
 class Writer:
@@ -204,8 +215,8 @@ class Writer:
         claims.take(connection, run_id, self._holder)
         self._has_claims = True
 
-    def add_curve(self, run_id: int, curve: NewCurve, *, statement: str | None = None) -> bool:
-        """Add a curve that was computed from the votes of a sealed run. Return whether it was new.
+    def add_curve(self, run_id: int, curve: NewCurve, *, statement: str | None = None) -> AddedCurve:
+        """Add a curve that was computed from the votes of a sealed run, unless it is stored already.
 
         statement: where procedure, n and α had been fixed beforehand, in the words of whoever states it.
         Raises StoreError when the run is not sealed, and when a curve with the same certificate, procedure, n and α is
@@ -217,18 +228,19 @@ class Writer:
                 raise StoreError(
                     f"{run_name(connection, run_id)} is not sealed: repeat the command that started it to complete it"
                 )
-            stored = connection.execute(
-                select(table).where(
-                    table.c.run_id == run_id,
-                    table.c.certificate == curve.certificate,
-                    table.c.procedure == curve.procedure,
-                    table.c.n == curve.n,
-                    table.c.failure_probability == stored_failure_probability(curve.failure_probability),
-                )
-            ).one_or_none()
-            if stored is None:
+            same_choices = select(*CURVE_COLUMNS).where(
+                table.c.run_id == run_id,
+                table.c.certificate == curve.certificate,
+                table.c.procedure == curve.procedure,
+                table.c.n == curve.n,
+                table.c.failure_probability == stored_failure_probability(curve.failure_probability),
+            )
+            row = connection.execute(same_choices).one_or_none()
+            is_new = row is None
+            if row is None:
                 add_curve(connection, run_id, curve, statement=statement, is_primary=False)
-                return True
+                row = connection.execute(same_choices).one()
+            stored = curve_record(row)
             if (stored.correct, stored.abstained, stored.average_certified_radius) != (
                 curve.correct,
                 curve.abstained,
@@ -236,10 +248,11 @@ class Writer:
             ):
                 raise StoreError(
                     f"{run_name(connection, run_id)} has a different curve of {curve.certificate} at n = {curve.n}: "
-                    f"stored are {stored.correct} correct images and {stored.abstained} abstentions, computed were "
-                    f"{curve.correct} and {curve.abstained}: run rsbench db check"
+                    f"stored are {stored.correct} correct images, {stored.abstained} abstentions and an average radius "
+                    f"of {stored.average_certified_radius!r}, computed were {curve.correct}, {curve.abstained} and "
+                    f"{curve.average_certified_radius!r}: run rsbench db check"
                 )
-            return False
+            return AddedCurve(stored, is_new)
 
     def import_runs(self, runs: Sequence[ImportedRun]) -> list[ImportOutcome]:
         """Add and seal runs that were computed elsewhere: all of them, or none if one is refused.

@@ -115,6 +115,19 @@ def test_exploratory_curves_are_shown_only_when_requested_and_ranked_apart(store
     assert exploratory.protocol.heading.endswith("exploratory: chosen after a result was seen")
 
 
+@pytest.mark.parametrize("words", [(None, "the protocol of May"), ("the protocol of May", None), ("May", "June")])
+def test_a_stored_curve_keeps_its_standing_and_its_words_and_is_reported_so(
+    store: Store, words: tuple[str | None, str | None]
+) -> None:
+    run = written(store, "ssn")
+    first, second = (recertified(store, run, n=1_000, statement=statement) for statement in words)
+    stored = store.details(run.id).curves[-1]
+    assert stored.standing == ("exploratory" if words[0] is None else "stated-afterwards")
+    for curve in (first, second):
+        assert (curve.result.curve.standing, curve.result.statement) == (stored.standing, words[0])
+    assert (first.is_new, second.is_new) == (True, False)
+
+
 def test_an_identical_curve_has_no_effect_and_another_one_is_refused(database: str) -> None:
     with Store.create_or_open(database) as store:
         run = written(store, "ssn")
