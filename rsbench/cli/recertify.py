@@ -87,8 +87,8 @@ def recertify(
     for result in results:
         if declared is not None and result.curve.standing != "declared" and result.statement != declared:
             say(
-                f"run {result.run.fingerprint[:12]}: --declared changes nothing, because this curve was stored before as "
-                f"{result.curve.standing}"
+                f"run {result.run.fingerprint[:12]}: --declared changes nothing, because this curve was stored "
+                f"before as {result.curve.standing}"
             )
     new = sum(curve.is_new for curve in curves)
     say(
