@@ -120,7 +120,7 @@ class VoteCounter:
         if logits_BK.shape != (len(copies_BCHW), self._classes):
             raise WrongOutputShapeError(
                 f"the network returned outputs of shape {tuple(logits_BK.shape)}, "
-                f"expected {(len(copies_BCHW), self._classes)}"
+                f"expected {(len(copies_BCHW), self._classes)}: check the architecture and the number of classes"
             )
         self._all_finite &= torch.isfinite(logits_BK).all()
         counter_B = vote_row_B * self._classes + logits_BK.argmax(dim=1)
@@ -132,7 +132,10 @@ class VoteCounter:
         Raises NonFiniteOutputError if the network returned NaN or infinity for any copy.
         """
         if not self._all_finite.item():
-            raise NonFiniteOutputError("the network returned NaN or infinity")
+            raise NonFiniteOutputError(
+                "the network returned NaN or infinity, so a noisy copy has no class: check the weights, the "
+                "normalisation and the precision"
+            )
         return self._counts.reshape(-1, self._classes)[:-1].cpu()
 
 
@@ -185,8 +188,7 @@ class ChunkVoter:
         except (NonFiniteOutputError, WrongOutputShapeError) as error:
             raise CheckpointError(
                 f"checkpoint {self._spec.checkpoint_sha256[:12]} cannot be certified on images "
-                f"{chunk.indices[0]} to {chunk.indices[-1]}: {error}, so a noisy copy has no class: check the weights, "
-                "the normalisation and the precision"
+                f"{chunk.indices[0]} to {chunk.indices[-1]}: {error}"
             ) from error
         counts_NRK = counts_TK.numpy().reshape(len(chunk.indices), plan.vote_rows_per_image, self._info.classes)
         # Estimation votes were counted from one prefix to the next; stored votes are cumulative.

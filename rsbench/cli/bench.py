@@ -118,7 +118,7 @@ def _text_lines(
         f"network alone  {_rate(speed.bare_passes_per_second):>12} forward passes per second",
         f"whole run      {_rate(speed.votes_per_second):>12} votes per second, {share} % of the network alone",
         "",
-        "stage              µs per vote    share",
+        "step               µs per vote    share",
     ]
     total = sum(speed.seconds_per_vote_by_step.values())
     for step, seconds in speed.seconds_per_vote_by_step.items():

@@ -104,17 +104,17 @@ def _time_steps(
 ) -> MeasuredSpeed:
     seconds_per_round = seconds / _ROUNDS
     timer = StepTimer(CertificationWork(spec, dataset.info, checkpoint), dataset, store)
-    timer.forward()  # The first pass is slower.
-    part = shortened(spec, math.ceil(seconds_per_round * spec.batch_size / timer.forward()))
+    timer.forward_seconds()  # The first pass is slower.
+    part = shortened(spec, math.ceil(seconds_per_round * spec.batch_size / timer.forward_seconds()))
     timer = StepTimer(CertificationWork(part, dataset.info, checkpoint), dataset, store)
     chunk_rows = _batch_rows(part, 1)
     # What is timed, and how many rows of batches it handles in one call.
     steps: dict[str, tuple[Callable[[], float], int]] = {
-        "forward": (timer.forward, spec.batch_size),
-        "full": (timer.full, chunk_rows),
-        "noise": (timer.noise, chunk_rows),
-        "votes": (timer.votes, chunk_rows),
-        "store": (timer.store, chunk_rows),
+        "forward": (timer.forward_seconds, spec.batch_size),
+        "full": (timer.chunk_seconds, chunk_rows),
+        "noise": (timer.noise_seconds, chunk_rows),
+        "votes": (timer.vote_seconds, chunk_rows),
+        "store": (timer.store_seconds, chunk_rows),
     }
     seconds_per_row: dict[str, list[float]] = {name: [] for name in steps}
     end = time.monotonic() + seconds * len(steps)
@@ -183,21 +183,21 @@ class StepTimer:
         store.record_dataset(work.info)
         record_checkpoint(store, CheckpointReference.of(work.checkpoint, ""), work.info)
 
-    def forward(self) -> float:
-        """One forward pass of the network alone, over a batch that is on the device already."""
+    def forward_seconds(self) -> float:
+        """Return the seconds of one forward pass of the network alone, over a batch that is on the device already."""
         return self._seconds(self._logits)
 
-    def full(self) -> float:
-        """A whole run of the chunk, from pixels to image results in the store."""
+    def chunk_seconds(self) -> float:
+        """Return the seconds of the whole chunk, from pixels to image results in the store."""
         run = self._new_run()
         return self._seconds(lambda: self._write(run, self._count()))
 
-    def noise(self) -> float:
-        """Drawing the noise and making the noisy copies."""
+    def noise_seconds(self) -> float:
+        """Return the seconds of drawing the noise and making the noisy copies of the chunk."""
         return self._seconds(self._draw_batches)
 
-    def votes(self) -> float:
-        """Counting the votes of a network that takes no time."""
+    def vote_seconds(self) -> float:
+        """Return the seconds of counting the chunk's votes of a network that takes no time."""
         network, vote_rows = self._constant_network, self._vote_rows
 
         def count_votes() -> None:
@@ -210,8 +210,8 @@ class StepTimer:
 
         return self._seconds(count_votes)
 
-    def store(self) -> float:
-        """Computing radii from votes, encoding the votes, and writing both."""
+    def store_seconds(self) -> float:
+        """Return the seconds of computing the chunk's radii, encoding its votes, and writing both."""
         run, votes = self._new_run(), self._votes or self._count()
         return self._seconds(lambda: self._write(run, votes))
 
