@@ -123,8 +123,9 @@ class Registry(Mapping[str, T]):
         return len(self._values)
 
 
-# The modules of other people that this process uses: plugins, and those of `import_object`.
-_loaded: dict[str, ModuleType] = {}
+# The modules of other people that this process uses: plugins, and those of `import_object`. Each has the digest of the
+# code that was imported, which a later change of the files does not alter.
+_loaded: dict[str, str] = {}
 # A plugin that failed may have registered half of its names, so a second attempt would report those as taken.
 _failed: dict[str, UsageError] = {}
 # Streamlit runs each session in a thread of its own.
@@ -161,8 +162,8 @@ def import_object(reference: str, noun: str) -> Any:
             module_name, f"{noun} {reference!r}: the module", "install it, or add its folder to PYTHONPATH"
         )
         # The version of rsbench itself is recorded elsewhere.
-        if not module_name.startswith("rsbench."):
-            _loaded[module_name] = module
+        if module_name not in _loaded and not module_name.startswith("rsbench."):
+            _loaded[module_name] = _source_digest(module)
     value: Any = module
     for name in attribute.split("."):
         if not hasattr(value, name):
@@ -180,7 +181,7 @@ def loaded_modules() -> tuple[str, ...]:
 def loaded_sources() -> dict[str, str]:
     """A digest of the source code of every plugin, and of every module that `import_object` imported, by module."""
     with _lock:
-        return {name: _source_digest(module) for name, module in _loaded.items()}
+        return dict(_loaded)
 
 
 def load_same_sources(digests: Mapping[str, str]) -> None:
@@ -192,9 +193,9 @@ def load_same_sources(digests: Mapping[str, str]) -> None:
     node = platform.node()
     for name, digest in digests.items():
         _load(name, f"install it on the node {node} too")
-        if _source_digest(_loaded[name]) != digest:
+        if _loaded[name] != digest:
             raise UsageError(
-                f"plugin {name!r} has other code on the node {node} than where the command runs: install the same "
+                f"plugin {name!r} differs between the node {node} and the one that runs the command: install the same "
                 "version on both"
             )
 
@@ -209,7 +210,7 @@ def _load(name: str, remedy: str) -> None:
             raise _failed[name]
         if name not in _loaded:
             try:
-                _loaded[name] = _import(name, f"plugin {name!r}", remedy)
+                _loaded[name] = _source_digest(_import(name, f"plugin {name!r}", remedy))
             except UsageError as error:
                 _failed[name] = error
                 raise
@@ -231,7 +232,7 @@ def _import(name: str, subject: str, remedy: str) -> ModuleType:
 
 
 def _source_digest(module: ModuleType) -> str:
-    """Of all files of the package that the module belongs to, or of its own file where it belongs to none."""
+    """Return the SHA-256 of the source files of the module's top-level package, or of its own file."""
     digest = hashlib.sha256()
     package = sys.modules.get(module.__name__.partition(".")[0], module)
     source = getattr(package, "__file__", None) or getattr(module, "__file__", None)

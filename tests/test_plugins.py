@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rsbench import plugins
 from rsbench.cli.main import run
 from rsbench.errors import UsageError
 from rsbench.plugins import (
@@ -141,14 +142,19 @@ def test_another_process_must_have_the_same_sources(write_plugin: WritePlugin, m
     load_plugins()
     digests = loaded_sources()
     load_same_sources(digests)
+    # A process that imports the plugin after a change of its file has other code; this one still runs the old.
     file.write_text("value = 2")
-    with pytest.raises(UsageError, match=r"plugin 'plugin_e' has other code on the node .*: install the same version"):
+    load_same_sources(digests)
+    monkeypatch.setattr(plugins, "_loaded", {})
+    with pytest.raises(UsageError, match=r"plugin 'plugin_e' differs between the node .*: install the same version"):
         load_same_sources(digests)
     with pytest.raises(UsageError, match=r"plugin 'plugin_f' cannot be imported .*: install it on the node"):
         load_same_sources({"plugin_f": ""})
 
 
-def test_the_sources_of_a_package_are_all_its_files(write_plugin: WritePlugin, tmp_path: Path) -> None:
+def test_the_sources_of_a_package_are_all_its_files(
+    write_plugin: WritePlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "package_g").mkdir()
     write_plugin("package_g/__init__", "")
     write_plugin("package_g/plugin", "")
@@ -157,6 +163,9 @@ def test_the_sources_of_a_package_are_all_its_files(write_plugin: WritePlugin, t
     load_plugins()
     digests = loaded_sources()
     other.write_text("value = 2")
+    assert loaded_sources() == digests
+    monkeypatch.setattr(plugins, "_loaded", {})
+    load_plugins()
     assert loaded_sources() != digests
 
 

@@ -16,7 +16,7 @@ from rsbench.data.dataset import ImageDataset, Pixels, check_pixels, unit_images
 from rsbench.data.in_memory import ArrayDataset
 from rsbench.errors import CheckpointError, UsageError
 from rsbench.home import home
-from rsbench.jobs.checkpoints import check_suits, checkpoint_path, load_registered
+from rsbench.jobs.checkpoints import check_suits, checkpoint_path, load_registered, read_checkpoint_file
 from rsbench.jobs.options import CheckpointDescription
 from rsbench.methods import METHODS
 from rsbench.models.checkpoint import BaseClassifier, Checkpoint, safetensors_header
@@ -137,7 +137,7 @@ def _find_checkpoint(name: str, store: Store | None) -> tuple[Checkpoint, str]:
     """
     file = Path(name)
     if file.is_file():
-        content = file.read_bytes()
+        content = read_checkpoint_file(file)
         if "rsbench" not in safetensors_header(content):
             raise CheckpointError(
                 f"{name} was not written by rsbench: build the network, load its state dict, and give the module"

@@ -10,7 +10,13 @@ from rsbench.errors import RsbenchError, UsageError
 from rsbench.specs import PROCEDURES, Procedure
 
 # Options of the command line that have another name here.
-_KEYWORDS = {"checkpoint": "network", "images": "subset", "db": "store", "force": "force=True"}
+_KEYWORDS = {
+    "checkpoint": "network",
+    "images": "subset",
+    "db": "store",
+    "force": "force=True",
+    "plugin": "RSBENCH_PLUGINS",
+}
 
 
 @contextmanager
@@ -23,7 +29,7 @@ def keyword_errors() -> Iterator[None]:
         name = ".".join(map(str, first["loc"]))
         raise UsageError(f"{name}: {first['msg']}, got {first['input']!r}") from error
     except RsbenchError as error:
-        text = re.sub(r"--([a-z0-9][a-z0-9-]*)", _keyword, str(error))
+        text = re.sub(r"(?<![\w./-])--([a-z0-9][a-z0-9-]*)", _keyword, str(error))
         if text == str(error):
             raise
         raise type(error)(text) from error

@@ -125,7 +125,7 @@ def _text_lines(
         lines.append(f"  {step:<16}{1e6 * seconds:>12,.2f}{100.0 * seconds / total:>7.1f} %")
     memory = f"{speed.process_memory / 2**20:,.0f} MiB"
     if speed.gpu_memory is not None:
-        memory += f", {speed.gpu_memory / 2**20:,.0f} MiB of it on the GPU"
+        memory += f" of this process, {speed.gpu_memory / 2**20:,.0f} MiB on the GPU"
     budget = "" if spec.budget is None else f", n0 = {spec.budget.n_select:,}, n = {spec.budget.n_estimate:,}"
     hours = "" if time.gpu_hours is None else f" ({time.gpu_hours:,.2f} GPU hours)"
     return [

@@ -84,10 +84,18 @@ def load_registered(record: CheckpointRecord, home: Path) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint {record.sha256[:12]} is no longer at {record.path}: name its file with --checkpoint"
         )
-    checkpoint = Checkpoint(file.read_bytes(), record.header)
+    checkpoint = Checkpoint(read_checkpoint_file(file), record.header)
     if checkpoint.sha256 != record.sha256:
         raise CheckpointError(f"{file} no longer holds checkpoint {record.sha256[:12]}: restore the file")
     return checkpoint
+
+
+def read_checkpoint_file(file: Path) -> bytes:
+    """Return the content of a file. Raises CheckpointError when it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read ({error.strerror})") from error
 
 
 def load_file(
@@ -107,10 +115,7 @@ def load_file(
     Raises CheckpointError when the file cannot be read or its weights do not fit, and UsageError when the description
     of an external checkpoint is incomplete.
     """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{file} cannot be read ({error.strerror})") from error
+    content = read_checkpoint_file(file)
     if safetensors_header(content).get("rsbench") is not None:
         checkpoint = Checkpoint.parse(content, str(file))
     else:

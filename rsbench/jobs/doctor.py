@@ -43,7 +43,9 @@ def examine_database(location: str) -> Finding:
     try:
         file = usable_location(location).file
         with Store.open_existing(location) as store:
-            sealed, incomplete = len(store.sealed_runs()), len(store.incomplete_runs())
+            # A run is returned once for each of its curves.
+            sealed = len({run.id for run in store.sealed_runs(exploratory=True)})
+            incomplete = len(store.incomplete_runs())
     except NoStoreError as error:
         return Finding("database", None, str(error))
     except RsbenchError as error:

@@ -50,11 +50,13 @@ class ProgressTally:
     def __init__(self, spec: CertificationSpec) -> None:
         self._ball = CERTIFICATES[spec.certificate].ball
         self._images = self._abstained = 0
+        self._has_labels = False
         self._certified = np.zeros(len(RADII), dtype=np.int64)
 
     def add(self, images: ImageColumns) -> None:
         """Count further images."""
         self._images += len(images)
+        self._has_labels |= bool((images.label_N >= 0).any())
         self._abstained += int((images.predicted_N < 0).sum())
         radius_N1 = images.radius_N[images.correct_N][:, None]
         self._certified += holds(radius_N1, RADII, self._ball).sum(axis=0)
@@ -63,12 +65,14 @@ class ProgressTally:
         if not self._images:
             return "no image yet"
         # In whole thousandths, so that no accuracy is rounded up and no abstention down.
-        abstained = -(-1000 * self._abstained // self._images)
+        abstained = f"{-(-1000 * self._abstained // self._images) / 10:.1f} % abstained"
+        if not self._has_labels:
+            return abstained
         certified = [
             f"{1000 * count // self._images / 10:.1f} % at {radius:g}"
             for radius, count in zip(RADII, self._certified.tolist(), strict=True)
         ]
-        return f"{abstained / 10:.1f} % abstained, certified {', '.join(certified)}"
+        return f"{abstained}, certified {', '.join(certified)}"
 
 
 def retry_while_unavailable(act: Callable[[], _T], listener: ProgressListener) -> _T:

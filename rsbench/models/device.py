@@ -32,8 +32,8 @@ def prepare_device(name: str) -> "torch.device":
     """
     import torch
 
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: no CUDA device is usable on this machine: choose cpu, or run rsbench doctor")
+    if name == "cuda":
+        _check_cuda()
     _keep_freed_memory()
     # The result of a sum depends on the number of threads. Workers are processes, so all cores are used anyway.
     torch.set_num_threads(1)
@@ -43,6 +43,13 @@ def prepare_device(name: str) -> "torch.device":
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     return torch.device(name)
+
+
+def _check_cuda() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError("--device cuda: no CUDA device is usable on this machine: choose cpu, or run rsbench doctor")
 
 
 @contextmanager
@@ -114,7 +121,7 @@ def usable_device(name: str | None, precision: str) -> Device:
     if chosen == "cuda":
         # On a Ray cluster the process that schedules the work needs no GPU; each worker checks its own.
         if "RAY_ADDRESS" not in os.environ:
-            prepare_device(chosen)
+            _check_cuda()
         return "cuda"
     if chosen != "cpu":
         raise UsageError(f"--device {chosen}: choose from cpu, cuda")

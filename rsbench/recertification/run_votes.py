@@ -98,6 +98,8 @@ class CertifiedVotes(ABC):
         if n is not None and n not in self.prefixes:
             raise UsageError(f"{self.name} has no votes at n = {n:,}: choose from {', '.join(map(str, self.prefixes))}")
         if not isinstance(theorem, SampledCertificate):
+            if failure_probability is not None or procedure not in (None, self.declared.procedure):
+                raise UsageError(f"{self.name} is exact and has neither --alpha nor --bounds: leave them out")
             return replace(self.declared, certificate=name, failure_probability=None)
         alpha = self.declared.failure_probability if failure_probability is None else failure_probability
         if alpha is None or not 0.0 < alpha < 1.0:

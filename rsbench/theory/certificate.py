@@ -39,11 +39,11 @@ class Verdicts:
     infinite where no image of the threat model can change the prediction."""
 
     def radii_in_box(self, dims: int) -> FloatArray:
-        """Return the radii; if one of them is infinite, all are capped at d, the number of pixel values.
+        """Return the radii with d, the number of pixel values, in place of infinity.
 
         No two images of the box [0,1]^d are further apart in l1, so a radius of d states the same as an infinite one.
         """
-        return np.minimum(self.radius_N, dims) if np.isinf(self.radius_N).any() else self.radius_N
+        return np.where(np.isinf(self.radius_N), float(dims), self.radius_N)
 
 
 @dataclass(frozen=True, eq=False)

@@ -230,7 +230,7 @@ def test_workers_load_the_plugin_of_the_command(plugin: str, home: Path) -> None
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
-        ({"json": "0" * 64}, "rsbench: plugin 'json' has other code on the node"),
+        ({"json": "0" * 64}, "rsbench: plugin 'json' differs between the node"),
         ({"missing_here": "0" * 64}, "rsbench: plugin 'missing_here' cannot be imported (ModuleNotFoundError"),
     ],
 )

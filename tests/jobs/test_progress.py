@@ -1,5 +1,6 @@
 """What a run has come to so far is what its curve will say in the end."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,15 @@ def test_the_last_tally_is_the_curve(method: str, tmp_path: Path) -> None:
     for radius, count in zip(RADII, certified, strict=True):
         assert f"{1000 * count // 445 / 10:.1f} % at {radius:g}" in told
     assert told.startswith(f"{-(-1000 * run.curve.abstained // 445) / 10:.1f} % abstained, certified ")
+
+
+def test_without_labels_only_abstentions_are_reported(tmp_path: Path) -> None:
+    with Store.create_or_open(str(tmp_path / "results.db")) as store:
+        spec = write_run(store, DIGITS, "ssn", 0.5, 0, images="0:445:1", count=445)
+        images = store.image_columns(store.run(spec.fingerprint()).id)
+    tally = ProgressTally(spec)
+    tally.add(replace(images, label_N=np.full(445, -1)))
+    assert str(tally).endswith(" % abstained")
 
 
 def test_shares_are_rounded_to_the_side_that_claims_less(tmp_path: Path) -> None:

@@ -187,3 +187,15 @@ def test_equal_votes_under_another_specification_give_equal_curves(store: Store)
         for each in (run, store.run(spec.fingerprint()))
     )
     assert one.radii.tolist() == other.radii.tolist()
+
+
+def test_an_exact_run_has_no_other_alpha_and_is_left_out_where_all_runs_are_meant(store: Store) -> None:
+    run = written(store, "dssn")
+    with pytest.raises(UsageError, match="is exact and has neither --alpha nor --bounds"):
+        plan_curves(store, run, CurveChoices(failure_probabilities=(0.01,)))
+    with pytest.raises(UsageError, match="is exact and has neither --alpha nor --bounds"):
+        plan_curves(store, run, CurveChoices(procedure="top-two"))
+    reasons: list[str] = []
+    choices = CurveChoices(failure_probabilities=(0.01,))
+    assert plan_all_curves(store, choices, dataset=None, methods=(), report=reasons.append) == []
+    assert [reason.startswith(f"run {run.fingerprint[:12]} is exact") for reason in reasons] == [True]
